@@ -1,0 +1,119 @@
+import * as z from 'zod/mini'
+import type { EventId } from './cursor.ts'
+import { type ErrorBody, GatewayError } from './errors.ts'
+import { ClientId, type Message, MessageInput } from './message.ts'
+
+/** What happens to a message for a thread whose run is still going on. */
+export const WhenBusy = z.enum(['enqueue', 'reject', 'interrupt'])
+
+/** The payload of each command, the same on every wire that speaks the canonical vocabulary. */
+export const COMMANDS = {
+  'thread.send': z.object({
+    threadId: z.optional(ClientId),
+    message: MessageInput,
+    agent: z.optional(ClientId),
+    runId: z.optional(ClientId),
+    reasoning: z.optional(z.boolean()),
+    whenBusy: z.optional(WhenBusy),
+  }),
+  'thread.subscribe': z.object({
+    threadId: ClientId,
+    lastEventId: z.optional(z.string()),
+    reasoning: z.optional(z.boolean()),
+  }),
+  'thread.unsubscribe': z.object({ threadId: ClientId }),
+  'run.cancel': z.object({ runId: ClientId }),
+  'approval.resolve': z.object({
+    approvalId: ClientId,
+    approved: z.boolean(),
+    reason: z.optional(z.string().check(z.maxLength(4_096))),
+  }),
+  auth: z.object({ token: z.string() }),
+} as const
+
+export type WhenBusy = z.infer<typeof WhenBusy>
+export type CommandName = keyof typeof COMMANDS
+export type PayloadOf<Name extends CommandName> = z.infer<(typeof COMMANDS)[Name]>
+
+/** A decoded command: its name with the payload that belongs to it. */
+export type Command = { [Name in CommandName]: { name: Name; payload: PayloadOf<Name> } }[CommandName]
+
+/** Why a reader is sent the history instead of what it missed. */
+export type ResetCause = 'expired' | 'unknown' | 'rolled-back' | 'lagged'
+
+/** The state of a thread to go on from: the next event delivered is the successor of `head`. */
+export interface History {
+  readonly head: EventId
+  readonly history: readonly Message[]
+  /** Present where older messages were left out; the message history route has them, page by page. */
+  readonly more?: true
+}
+
+/** Sent unasked where a reader can no longer be given every event. */
+export interface ThreadReset extends History {
+  readonly type: 'thread.reset'
+  readonly threadId: string
+  readonly cause: ResetCause
+}
+
+/** What became of a run that was asked to stop. */
+export type CancelStatus = 'cancelling' | 'done' | 'cancelled' | 'failed'
+
+/** What each command answers, beside `ok`. */
+export interface Answers {
+  'thread.send': { threadId: string; runId: string; status: 'started' | 'queued' }
+  'thread.subscribe':
+    | { recovered: true; head: EventId }
+    | ({ recovered: false; cause?: ResetCause } & History)
+  'thread.unsubscribe': Record<never, never>
+  'run.cancel': { status: CancelStatus }
+  'approval.resolve': { approved: boolean; first: boolean }
+  auth: Record<never, never>
+}
+
+export type Answer<Name extends CommandName = CommandName> =
+  | ({ ok: true } & Answers[Name])
+  | { ok: false; error: ErrorBody }
+
+/** Tells whether a word is a command's name. */
+export function isCommandName(name: string): name is CommandName {
+  return Object.hasOwn(COMMANDS, name)
+}
+
+/**
+ * Checks a command that came from outside.
+ *
+ * @throws GatewayError `unknown-command` | `invalid-payload`, the message naming the first field that is wrong
+ */
+export function decodeCommand(name: string, payload: unknown): Command {
+  switch (name) {
+    case 'thread.send':
+    case 'thread.subscribe':
+    case 'thread.unsubscribe':
+    case 'run.cancel':
+    case 'approval.resolve':
+    case 'auth':
+      return { name, payload: checked(name, payload) } as Command
+    default:
+      throw new GatewayError(
+        'unknown-command',
+        `There is no such command. Commands: ${Object.keys(COMMANDS).join(', ')}.`,
+      )
+  }
+}
+
+function checked(name: CommandName, payload: unknown): PayloadOf<CommandName> {
+  const result = z.safeParse(COMMANDS[name], payload)
+  if (result.success) return result.data
+  throw invalidPayload(name, result.error)
+}
+
+/** Says which field of `subject` is wrong, and how; it never repeats the value. */
+export function invalidPayload(subject: string, error: z.core.$ZodError): GatewayError {
+  const issue = error.issues[0]
+  const field = issue?.path.length ? `"${issue.path.map(String).join('.')}"` : 'the payload'
+  return new GatewayError(
+    'invalid-payload',
+    `${subject}: ${field} is not valid: ${issue?.message ?? 'unreadable'}.`,
+  )
+}

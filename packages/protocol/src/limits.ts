@@ -1,0 +1,66 @@
+/**
+ * Every number a peer can hit, in one place: bytes, milliseconds, counts.
+ *
+ * Wires and the gateway read their defaults here, so that a number in the documentation has one home.
+ */
+export const LIMITS = {
+  /** One inbound frame or HTTP body, in bytes. Above it: `payload-too-large`, close 1009. */
+  frameBytes: 1_048_576,
+  /** Fragments of one WebSocket message. */
+  frameFragments: 1_024,
+  /** Chunks that the WebSocket parser holds while a message is incomplete. */
+  frameBufferedChunks: 4_096,
+  /** Nesting of inbound JSON. Above it: `too-deep`. */
+  jsonDepth: 32,
+  /** Characters of an id that a client chooses (thread, run, agent name). */
+  idChars: 256,
+  /** Parts of one inbound message. */
+  messageParts: 64,
+  /** Frames, bytes and time a connection may spend before it is admitted. Above: `early-overflow`, `auth-timeout`. */
+  earlyFrames: 64,
+  earlyBytes: 262_144,
+  earlyMs: 10_000,
+  /** Inbound frames a second, and at once. Above it: `rate-limited`. */
+  framesPerSecond: 50,
+  frameBurst: 100,
+  /** Refused frames in a row after which a peer that keeps sending too fast is closed with 4529. */
+  refusedFrames: 1_000,
+  /** Threads that one connection follows. Above it: `too-many-subscriptions`. */
+  subscriptions: 64,
+  /** Connections a gateway holds. Above it: `too-many-connections`. */
+  connections: 10_000,
+  /** Runs waiting behind the active one of a thread. Above it: `thread-busy`. */
+  queuedRuns: 8,
+  /** Finished runs whose id is still remembered, so that sending it again starts nothing. */
+  rememberedRuns: 10_000,
+  /** One event as JSON, and the answer text of one run, in characters. Above: `event-too-large`, `output-too-large`. */
+  eventChars: 1_048_576,
+  answerChars: 16_777_216,
+  /** Longer deltas are cut into several events. */
+  deltaChars: 16_384,
+  /** Time a run may take before it ends with `run-timeout`. */
+  runMs: 1_800_000,
+  /** Time an agent has to end by itself after an abort; then it is abandoned. */
+  graceMs: 2_000,
+  /** Age up to which events are kept for replay once their run has ended. */
+  replayWindowMs: 30_000,
+  /** Bytes of events that the log keeps for one thread. */
+  logBytes: 4_194_304,
+  /** A sink holding this many bytes takes no events until it has drained. */
+  highWaterBytes: 262_144,
+  /** Bytes and events of one flush. */
+  flushBytes: 65_536,
+  flushEvents: 64,
+  /** Answers waiting in a sink after which no further command of that connection is read. */
+  answerBytes: 1_048_576,
+  /** Messages of a history sent with a reset, and messages of one page. */
+  historyMessages: 200,
+  /** Time between pings, and the time a peer has to show life after one. */
+  pingIntervalMs: 30_000,
+  pongTimeoutMs: 10_000,
+  /** Time between comments on an idle event stream. */
+  heartbeatMs: 15_000,
+} as const
+
+/** The names of {@link LIMITS} with plain numbers: what an option `limits` overrides. */
+export type Limits = { readonly [Name in keyof typeof LIMITS]: number }
