@@ -1,3 +1,5 @@
+import type { Answer, ThreadReset } from './commands.ts'
+import type { ErrorBody } from './errors.ts'
 import type { ThreadEvent } from './events.ts'
 
 /** One message on a wire: what it is called there, its body as JSON, and the event it stands for. */
@@ -13,4 +15,25 @@ export interface Dialect {
   readonly name: string
   /** The frames an event becomes; none where the vocabulary has no word for it. */
   encode(event: ThreadEvent): readonly Frame[]
+  /** How a reader is told that it goes on from a history. */
+  reset(reset: ThreadReset): readonly Frame[]
+}
+
+/** What tells one request from another; null where the request could not be read. */
+export type RequestId = string | number | null
+
+/** A command as a client sent it; `payload` is still unchecked. */
+export interface Request {
+  readonly id: RequestId
+  readonly command: string
+  readonly payload: unknown
+}
+
+/** A vocabulary in which clients also speak. */
+export interface DuplexDialect extends Dialect {
+  /** @throws GatewayError `invalid-frame` | `too-deep` */
+  decode(text: string): Request
+  answer(id: RequestId, answer: Answer): readonly Frame[]
+  /** Said before a close that the client should know how to take. */
+  goodbye(error: ErrorBody): readonly Frame[]
 }

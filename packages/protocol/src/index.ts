@@ -23,7 +23,7 @@ export {
   parseEventId,
   seqOf,
 } from './cursor.ts'
-export { type Dialect, type Frame } from './dialect.ts'
+export { type Dialect, type DuplexDialect, type Frame, type Request, type RequestId } from './dialect.ts'
 export { type ErrorBody, type ErrorCode, type Retry, ERRORS, GatewayError, isErrorCode } from './errors.ts'
 export {
   type EventEnvelope,

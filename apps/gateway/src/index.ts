@@ -1,0 +1,2 @@
+export { demoAgent } from './demo-agent.ts'
+export { type ServeSettings, serve, settingsFrom } from './serve.ts'

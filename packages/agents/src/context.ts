@@ -1,0 +1,61 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import type { AgentEvent } from '@turnpike/protocol'
+
+/** Who a run belongs to; `anonymous` where nobody has to authenticate. */
+export interface Principal {
+  readonly id: string
+  readonly roles?: readonly string[]
+}
+
+/** A background operation as the code that does it sees it. */
+export interface BackgroundOperation {
+  readonly id: string
+  /** Aborts when the run is cancelled, also after the run has ended. */
+  readonly signal: AbortSignal
+  /** Reports how far it is, 0 to 1. */
+  update(progress: number, message?: string): void
+}
+
+/** What an agent knows of the run it is in, and how it reports from there. */
+export interface RunContext {
+  readonly runId: string
+  readonly threadId: string
+  readonly principal: Principal
+  /** Aborts on cancel, timeout and drain. */
+  readonly signal: AbortSignal
+  /**
+   * Adds an event to the thread's log; dropped once the run has ended.
+   *
+   * @throws GatewayError `invalid-agent-event` | `event-too-large`
+   */
+  emit(event: AgentEvent): void
+  /**
+   * Starts work that outlives the answer: it has its own id, does not hold the thread, and reports as `run-update`.
+   *
+   * @returns The operation's id.
+   */
+  background(name: string, work: (operation: BackgroundOperation) => Promise<void>): string
+}
+
+const storage = new AsyncLocalStorage<RunContext>()
+
+/** Runs `work` so that {@link currentRun} and {@link emit} find `context` at any depth of it. */
+export function inRun<Result>(context: RunContext, work: () => Result): Result {
+  return storage.run(context, work)
+}
+
+/** The run that the calling code works for; undefined outside of one. */
+export function currentRun(): RunContext | undefined {
+  return storage.getStore()
+}
+
+/**
+ * Adds an event to the log of the run that the calling code works for, from any depth.
+ *
+ * @throws Error outside of a run
+ */
+export function emit(event: AgentEvent): void {
+  const context = currentRun()
+  if (!context) throw new Error('emit() works inside a run only; here there is none.')
+  context.emit(event)
+}

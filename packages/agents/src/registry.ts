@@ -1,0 +1,33 @@
+import type { Agent } from './agent.ts'
+
+/** What can be run, by name. Names come from outside, so they index a Map and never an object. */
+export class Registry {
+  readonly #agents = new Map<string, Agent>()
+
+  constructor(agents: Iterable<Agent> = []) {
+    for (const agent of agents) this.add(agent)
+  }
+
+  /** Adds an agent; one of the same name is replaced. */
+  add(agent: Agent): void {
+    this.#agents.set(agent.name, agent)
+  }
+
+  /** Takes an agent out; tells whether it was there. */
+  remove(name: string): boolean {
+    return this.#agents.delete(name)
+  }
+
+  /** The agent of that name; without a name, the first that was added. */
+  get(name?: string): Agent | undefined {
+    return name === undefined ? this.#agents.values().next().value : this.#agents.get(name)
+  }
+
+  /** All agents, in the order they were added. */
+  list(): Agent[] {
+    return [...this.#agents.values()]
+  }
+}
+
+/** The process-wide registry: agents join it when they are made. */
+export const defaultRegistry = new Registry()

@@ -1,0 +1,101 @@
+import { isIP } from 'node:net'
+import type { Principal } from '@turnpike/agents'
+import { GatewayError } from '@turnpike/protocol'
+import { ANONYMOUS } from './access.ts'
+import type { Logger } from './logger.ts'
+
+/**
+ * Tells who a token belongs to; null refuses it. One that throws refuses too, and the cause goes to the log.
+ */
+export type Authenticate = (token: string) => Promise<Principal | null>
+
+/** Origins that a browser may come from, as `scheme://host[:port]`, compared exactly; `'*'` lets all in. */
+export type AllowedOrigins = readonly string[] | '*'
+
+export interface AdmissionOptions {
+  /** Without it everybody is anonymous. */
+  readonly authenticate?: Authenticate | undefined
+  /** @default [] */
+  readonly allowedOrigins?: AllowedOrigins | undefined
+  readonly logger: Logger
+}
+
+/** Who may come in: the same two questions on every wire, where from and who. */
+export class Admission {
+  readonly #options: AdmissionOptions
+
+  constructor(options: AdmissionOptions) {
+    this.#options = options
+  }
+
+  /** Whether a token is needed at all. */
+  get isRequired(): boolean {
+    return this.#options.authenticate !== undefined
+  }
+
+  /**
+   * Decides on a browser's `Origin`. Who is no browser sends none and is let in.
+   *
+   * Listed origins are in. So is the page's own server, where it is addressed by an IP address or as localhost: such
+   * a name cannot be pointed here by somebody else's DNS.
+   *
+   * @throws GatewayError `origin-not-allowed`
+   */
+  assertOrigin(headers: { origin?: string | undefined; host?: string | undefined }): void {
+    const { origin, host } = headers
+    const allowed = this.#options.allowedOrigins ?? []
+    if (origin === undefined || allowed === '*' || allowed.includes(origin) || isLocal(origin, host)) return
+    throw new GatewayError('origin-not-allowed', 'This origin is not on the list of allowed origins.')
+  }
+
+  /** @throws GatewayError `unauthorized` where a token is needed and this one, or its absence, does not do */
+  async principalOf(token: string | undefined): Promise<Principal> {
+    const { authenticate, logger } = this.#options
+    if (!authenticate) return ANONYMOUS
+    if (token === undefined) throw new GatewayError('unauthorized', 'A token is required.')
+    let principal: Principal | null = null
+    try {
+      principal = token === '' ? null : await authenticate(token)
+    } catch (error) {
+      logger.error({ error }, 'the authenticator failed')
+    }
+    if (!principal) throw new GatewayError('unauthorized', 'The token was not accepted.')
+    return principal
+  }
+}
+
+function isLocal(origin: string, host: string | undefined): boolean {
+  if (!URL.canParse(origin)) return false
+  const url = new URL(origin)
+  const name = url.hostname.replace(/^\[|\]$/g, '')
+  return url.host === host && (name === 'localhost' || isIP(name) !== 0)
+}
+
+/** The token of an `Authorization: Bearer` header; undefined where there is no such header. */
+export function bearerToken(header: string | undefined): string | undefined {
+  if (header === undefined) return undefined
+  return /^Bearer +(\S+) *$/i.exec(header)?.[1] ?? ''
+}
+
+/** Lets `perSecond` through, and up to `burst` at once. */
+export class TokenBucket {
+  readonly #perSecond: number
+  readonly #burst: number
+  #tokens: number
+  #refilledAt = performance.now()
+
+  constructor(perSecond: number, burst: number) {
+    this.#perSecond = perSecond
+    this.#burst = burst
+    this.#tokens = burst
+  }
+
+  take(): boolean {
+    const now = performance.now()
+    this.#tokens = Math.min(this.#burst, this.#tokens + ((now - this.#refilledAt) / 1000) * this.#perSecond)
+    this.#refilledAt = now
+    if (this.#tokens < 1) return false
+    this.#tokens--
+    return true
+  }
+}

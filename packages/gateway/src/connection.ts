@@ -1,0 +1,205 @@
+import type { Principal } from '@turnpike/agents'
+import {
+  type DuplexDialect,
+  type Frame,
+  type RequestId,
+  GatewayError,
+  decodeCommand,
+} from '@turnpike/protocol'
+import { ANONYMOUS } from './access.ts'
+import { type Admission, TokenBucket } from './admission.ts'
+import { type Attachment, bytesOf } from './link.ts'
+import type { Logger } from './logger.ts'
+import { Session, type SessionOptions } from './session.ts'
+import type { TimerWheel } from './timer-wheel.ts'
+
+export interface ConnectionOptions extends Omit<SessionOptions, 'dialect' | 'onFailure' | 'onClose'> {
+  readonly dialect: DuplexDialect
+  readonly wheel: TimerWheel
+  readonly logger: Logger
+  readonly admission: Admission
+  /** The token that came with the request, if one did. */
+  readonly token: string | undefined
+  readonly onClose: () => void
+}
+
+/**
+ * One live link on which a client speaks: admission, then frames, in order, one at a time.
+ *
+ * Frames that come before the client is admitted wait in the same inbox as those that come faster than they are
+ * handled. Before admission the inbox is bounded in frames, bytes and time; after it, a full inbox stops the reading.
+ */
+export class Connection implements Attachment {
+  readonly #options: ConnectionOptions
+  readonly #bucket: TokenBucket
+  /** How much of going too fast is answered before the connection is closed. */
+  readonly #patience: TokenBucket
+  readonly #stopDeadline: () => void
+  #session: Session | undefined
+  #inbox: string[] = []
+  #inboxChars = 0
+  #working = false
+  /** A verdict on the token that came with the request is still out. */
+  #deciding = false
+  #closed = false
+
+  constructor(options: ConnectionOptions) {
+    this.#options = options
+    const { admission, token, limits, wheel } = options
+    this.#bucket = new TokenBucket(limits.framesPerSecond, limits.frameBurst)
+    this.#patience = new TokenBucket(limits.framesPerSecond, limits.refusedFrames)
+    this.#stopDeadline = wheel.schedule(limits.earlyMs, () =>
+      this.goodbye(new GatewayError('auth-timeout', 'The connection was not authenticated in time.')),
+    )
+    if (!admission.isRequired) this.#admit(ANONYMOUS)
+    else if (token !== undefined) this.#decide(token)
+  }
+
+  receive(text: string): void {
+    if (this.#closed) return
+    if (!this.#bucket.take()) return this.#refuse(this.#idOf(text))
+    this.#inbox.push(text)
+    this.#inboxChars += text.length
+    if (this.#isFull()) {
+      if (!this.#session)
+        return this.goodbye(new GatewayError('early-overflow', 'Too much before authentication.'))
+      this.#options.link.pause(true)
+    }
+    void this.#work()
+  }
+
+  malformed(reason: string): void {
+    if (this.#closed) return
+    if (this.#bucket.take()) this.#fail(null, new GatewayError('invalid-frame', reason))
+    else this.#refuse(null)
+  }
+
+  drained(): void {
+    if (this.#closed) return
+    this.#session?.drained()
+    void this.#work()
+  }
+
+  closed(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#inbox = []
+    this.#stopDeadline()
+    this.#session?.close()
+    this.#options.onClose()
+  }
+
+  /** Tells the client why, then closes. */
+  goodbye(error: GatewayError): void {
+    if (this.#closed) return
+    const { link, dialect } = this.#options
+    this.#say(dialect.goodbye(error.toJSON()))
+    this.closed()
+    link.close(error.row.close ?? 4500, error.code)
+  }
+
+  #isFull(): boolean {
+    const { earlyFrames, earlyBytes } = this.#options.limits
+    return this.#inbox.length > earlyFrames || this.#inboxChars > earlyBytes
+  }
+
+  /** Handles what waits, while it may and while the client reads its answers. */
+  async #work(): Promise<void> {
+    const { link, limits } = this.#options
+    if (this.#working || this.#deciding) return
+    this.#working = true
+    for (;;) {
+      if (this.#closed || link.bufferedBytes >= limits.answerBytes) break
+      const text = this.#inbox.shift()
+      if (text === undefined) break
+      this.#inboxChars -= text.length
+      await this.#handle(text)
+    }
+    this.#working = false
+    if (this.#inbox.length === 0 && !this.#closed) link.pause(false)
+  }
+
+  async #handle(text: string): Promise<void> {
+    let id: RequestId = null
+    try {
+      const request = this.#options.dialect.decode(text)
+      id = request.id
+      const command = decodeCommand(request.command, request.payload)
+      if (command.name === 'auth') {
+        await this.#authenticate(command.payload.token)
+        this.#say(this.#options.dialect.answer(id, { ok: true }))
+      } else if (this.#session) {
+        const { answer, begin } = await this.#session.execute(command)
+        this.#say(this.#options.dialect.answer(id, answer))
+        begin?.()
+      } else {
+        throw new GatewayError('unauthorized', 'The first message has to be "auth" with a token.')
+      }
+    } catch (error) {
+      this.#fail(id, error)
+      if (!this.#session) this.goodbye(new GatewayError('unauthorized', 'Not authenticated.'))
+    }
+  }
+
+  async #authenticate(token: string): Promise<void> {
+    const principal = await this.#options.admission.principalOf(token)
+    if (this.#closed) return
+    if (this.#session) this.#session.renew(principal)
+    else this.#admit(principal)
+  }
+
+  #decide(token: string): void {
+    this.#deciding = true
+    this.#authenticate(token).then(
+      () => {
+        this.#deciding = false
+        void this.#work()
+      },
+      (error: unknown) => this.goodbye(this.#reported(error)),
+    )
+  }
+
+  #admit(principal: Principal): void {
+    this.#stopDeadline()
+    const { log, store, runs, limits, link, dialect } = this.#options
+    const onFailure = (error: unknown): void => this.goodbye(this.#reported(error))
+    this.#session = new Session(principal, { log, store, runs, limits, link, dialect, onFailure })
+  }
+
+  /** Too fast: the frame is not handled. A peer that goes on regardless is closed. */
+  #refuse(id: RequestId): void {
+    const { framesPerSecond, frameBurst } = this.#options.limits
+    const retryAfterMs = Math.ceil(1000 / framesPerSecond)
+    const message = `At most ${framesPerSecond} frames a second, ${frameBurst} at once.`
+    const error = new GatewayError('rate-limited', message, { retryAfterMs })
+    if (this.#patience.take()) this.#fail(id, error)
+    else this.goodbye(error)
+  }
+
+  #idOf(text: string): RequestId {
+    try {
+      return this.#options.dialect.decode(text).id
+    } catch {
+      return null
+    }
+  }
+
+  #fail(id: RequestId, error: unknown): void {
+    this.#say(this.#options.dialect.answer(id, { ok: false, error: this.#reported(error).toJSON() }))
+  }
+
+  #reported(error: unknown): GatewayError {
+    if (error instanceof GatewayError) return error
+    this.#options.logger.error({ error }, 'a command failed')
+    return internal(error)
+  }
+
+  #say(frames: readonly Frame[]): void {
+    const { link } = this.#options
+    if (!this.#closed) link.write(bytesOf(link.framing, frames))
+  }
+}
+
+function internal(cause: unknown): GatewayError {
+  return new GatewayError('internal', 'Something went wrong on the server.', { cause })
+}

@@ -1,0 +1,73 @@
+import { type Server, createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { type HttpBindings, getRequestListener } from '@hono/node-server'
+import { threadStream } from '@turnpike/protocol/thread-stream'
+import type { Hono } from 'hono'
+import { type GatewayOptions, Gateway } from '../gateway.ts'
+import { MemoryLog } from '../logs/memory.ts'
+import { MemoryStore } from '../stores/memory.ts'
+import { httpRoutes } from '../transports/http.ts'
+import { attachWebSocket } from '../transports/websocket.ts'
+
+export interface GatewayServerOptions extends Partial<GatewayOptions> {
+  /** A machine to serve; without it one is made of the other options, with log and store in memory. */
+  readonly gateway?: Gateway
+  /** Adds routes of your own behind those of the gateway. */
+  readonly routes?: (app: Hono<{ Bindings: HttpBindings }>) => void
+}
+
+export interface GatewayServer {
+  readonly gateway: Gateway
+  readonly server: Server
+  /** Listens; port 0 takes a free one. Resolves with the address that clients use. */
+  listen(port?: number, host?: string): Promise<string>
+  /** Drains the gateway, then closes the server. Runs may still end for `graceMs`. @default 10 s */
+  close(graceMs?: number): Promise<void>
+}
+
+/**
+ * A server with the native WebSocket at `/stream`, and the HTTP and event-stream routes.
+ *
+ * @example
+ * const { listen } = createGatewayServer({ agents: [myAgent] })
+ * await listen(3000)
+ */
+export function createGatewayServer(options: GatewayServerOptions = {}): GatewayServer {
+  const { limits } = options
+  const gateway =
+    options.gateway ??
+    new Gateway({
+      ...options,
+      log: options.log ?? new MemoryLog({ ...(limits && { limits }) }),
+      store: options.store ?? new MemoryStore(),
+    })
+  const app = httpRoutes(gateway, threadStream)
+  options.routes?.(app)
+  const server = createServer(
+    // Node gives a request far longer than an honest client needs.
+    { headersTimeout: 10_000, requestTimeout: 30_000, connectionsCheckingInterval: 2_000 },
+    getRequestListener(app.fetch, { overrideGlobalObjects: false }),
+  )
+  attachWebSocket(server, gateway, { path: '/stream', dialect: threadStream, subprotocol: 'turnpike.v1' })
+
+  return {
+    gateway,
+    server,
+    async listen(port = 3000, host = '127.0.0.1') {
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', reject)
+        server.listen(port, host, resolve)
+      })
+      const { address, family, port: taken } = server.address() as AddressInfo
+      return `http://${family === 'IPv6' ? `[${address}]` : address}:${taken}`
+    },
+    async close(graceMs) {
+      await gateway.drain(graceMs)
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+      server.closeIdleConnections()
+      const lingering = setTimeout(() => server.closeAllConnections(), 1_000)
+      await closed
+      clearTimeout(lingering)
+    },
+  }
+}

@@ -1,0 +1,163 @@
+import type { Principal } from '@turnpike/agents'
+import {
+  type Answer,
+  type Command,
+  type Dialect,
+  type Limits,
+  type PayloadOf,
+  GatewayError,
+  parseEventId,
+} from '@turnpike/protocol'
+import { type ThreadKey, threadRef } from './access.ts'
+import type { EventLog } from './event-log.ts'
+import { type Link, bytesOf } from './link.ts'
+import type { Runs, Sent } from './runs.ts'
+import type { Store } from './store.ts'
+import { Subscription, resetOf } from './subscription.ts'
+
+export interface SessionOptions {
+  readonly log: EventLog
+  readonly store: Store
+  readonly runs: Runs
+  readonly limits: Limits
+  readonly link: Link
+  readonly dialect: Dialect
+  /** It cannot go on, since what it needs could not be read. */
+  readonly onFailure: (error: unknown) => void
+  readonly onClose?: () => void
+}
+
+/** What a command answers, and what goes on once the answer is written. */
+export interface Outcome {
+  readonly answer: Answer & { ok: true }
+  readonly begin?: () => void
+}
+
+/**
+ * What the server remembers of one connection: who it is and which threads it follows. Nothing in it is lost with the
+ * connection; the next one resumes from a cursor.
+ */
+export class Session {
+  readonly #options: SessionOptions
+  readonly #subscriptions = new Map<ThreadKey, Subscription>()
+  #principal: Principal
+
+  constructor(principal: Principal, options: SessionOptions) {
+    this.#principal = principal
+    this.#options = options
+  }
+
+  get principal(): Principal {
+    return this.#principal
+  }
+
+  /** Goes on with a renewed credential. @throws GatewayError `forbidden` where it is somebody else's */
+  renew(principal: Principal): void {
+    if (principal.id !== this.#principal.id) {
+      throw new GatewayError('forbidden', 'A connection cannot change its user. Open another one.')
+    }
+    this.#principal = principal
+  }
+
+  /** @throws GatewayError by what the command checks */
+  execute(command: Exclude<Command, { name: 'auth' }>): Promise<Outcome> | Outcome {
+    switch (command.name) {
+      case 'thread.send':
+        return this.send(command.payload)
+      case 'thread.subscribe':
+        return this.subscribe(command.payload)
+      case 'thread.unsubscribe':
+        return this.#unsubscribe(command.payload)
+      case 'run.cancel':
+        return {
+          answer: { ok: true, status: this.#options.runs.cancel(this.#principal, command.payload.runId) },
+        }
+      case 'approval.resolve':
+        throw new GatewayError('unknown-approval', 'There is no approval of that id.')
+      default:
+        return command satisfies never
+    }
+  }
+
+  /**
+   * Sends a message; its sender follows the run from the `start` on, as any other reader would.
+   *
+   * @param onRunEnd - Given, the subscription ends with the run, and this is called then.
+   */
+  async send(payload: PayloadOf<'thread.send'>, onRunEnd?: () => void): Promise<Outcome> {
+    this.#assertRoom(payload.threadId)
+    const sent = await this.#options.runs.send(this.#principal, payload)
+    const { thread, runId, status } = sent
+    return {
+      answer: { ok: true, threadId: thread.id, runId, status },
+      begin: () => this.#followRun(sent, { reasoning: payload.reasoning ?? false, onRunEnd }),
+    }
+  }
+
+  async subscribe(payload: PayloadOf<'thread.subscribe'>): Promise<Outcome> {
+    const { threadId, lastEventId, reasoning = false } = payload
+    const after = lastEventId === undefined ? undefined : parseEventId(lastEventId).id
+    const thread = threadRef(this.#principal, threadId)
+    if (!(await this.#options.store.hasThread(thread))) {
+      throw new GatewayError('unknown-thread', 'There is no thread of that id.')
+    }
+    this.#assertRoom(threadId)
+    this.#subscriptions.get(thread.key)?.close()
+    const subscription = new Subscription({ ...this.#options, thread, reasoning })
+    this.#subscriptions.set(thread.key, subscription)
+    const opening = await subscription.place(after ? { after } : 'head')
+    return { answer: { ok: true, ...opening }, begin: () => subscription.begin() }
+  }
+
+  /** The link takes more again. */
+  drained(): void {
+    for (const subscription of this.#subscriptions.values()) subscription.pump()
+  }
+
+  close(): void {
+    for (const subscription of this.#subscriptions.values()) subscription.close()
+    this.#subscriptions.clear()
+    this.#options.onClose?.()
+  }
+
+  #unsubscribe({ threadId }: PayloadOf<'thread.unsubscribe'>): Outcome {
+    const { key } = threadRef(this.#principal, threadId)
+    this.#subscriptions.get(key)?.close()
+    this.#subscriptions.delete(key)
+    return { answer: { ok: true } }
+  }
+
+  #assertRoom(threadId: string | undefined): void {
+    const { subscriptions } = this.#options.limits
+    if (this.#subscriptions.size < subscriptions) return
+    if (threadId !== undefined && this.#subscriptions.has(threadRef(this.#principal, threadId).key)) return
+    throw new GatewayError('too-many-subscriptions', `A connection follows at most ${subscriptions} threads.`)
+  }
+
+  /** A connection that follows the thread already gets the run's events there, and no second copy. */
+  #followRun(sent: Sent, options: { reasoning: boolean; onRunEnd: (() => void) | undefined }): void {
+    const { thread } = sent
+    if (this.#subscriptions.has(thread.key)) return
+    const { reasoning, onRunEnd } = options
+    const subscription = new Subscription({
+      ...this.#options,
+      thread,
+      reasoning,
+      ...(onRunEnd && { onEnd: onRunEnd }),
+    })
+    this.#subscriptions.set(thread.key, subscription)
+    if (onRunEnd) void sent.ended.then((seq) => subscription.endAt(seq))
+    sent.started
+      .then((id) => subscription.place({ from: id }))
+      .then((opening) => {
+        if (!opening.recovered) this.#reset(sent, { ...opening, cause: opening.cause ?? 'expired' })
+        subscription.begin()
+      })
+      .catch(this.#options.onFailure)
+  }
+
+  #reset({ thread }: Sent, opening: Parameters<typeof resetOf>[1]): void {
+    const { link, dialect } = this.#options
+    link.write(bytesOf(link.framing, dialect.reset(resetOf(thread, opening))))
+  }
+}

@@ -1,0 +1,53 @@
+import type { ThreadKey, ThreadRef } from '../access.ts'
+import type { Page, Store, StoredMessage, ThreadSummary } from '../store.ts'
+
+interface ThreadRecord {
+  readonly owner: string
+  summary: ThreadSummary
+  readonly messages: Map<string, StoredMessage>
+}
+
+/** A store that lives in this process and writes no file. */
+export class MemoryStore implements Store {
+  readonly #threads = new Map<ThreadKey, ThreadRecord>()
+  readonly #owners = new Map<string, Set<ThreadRecord>>()
+
+  openThread(thread: ThreadRef, title: string): Promise<void> {
+    if (!this.#threads.has(thread.key)) {
+      const now = Date.now()
+      const summary = { id: thread.id, title, createdAt: now, updatedAt: now }
+      const record: ThreadRecord = { owner: thread.owner, summary, messages: new Map() }
+      this.#threads.set(thread.key, record)
+      const owned = this.#owners.get(thread.owner) ?? new Set()
+      this.#owners.set(thread.owner, owned.add(record))
+    }
+    return Promise.resolve()
+  }
+
+  hasThread(thread: ThreadRef): Promise<boolean> {
+    return Promise.resolve(this.#threads.has(thread.key))
+  }
+
+  threads(owner: string, { limit, before = Infinity }: Page): Promise<readonly ThreadSummary[]> {
+    const found = [...(this.#owners.get(owner) ?? [])]
+      .map((record) => record.summary)
+      .filter((summary) => summary.updatedAt < before)
+      .sort((a, b) => b.updatedAt - a.updatedAt)
+    return Promise.resolve(found.slice(0, limit))
+  }
+
+  messages(thread: ThreadRef, { limit, before = Infinity }: Page): Promise<readonly StoredMessage[]> {
+    const all = [...(this.#threads.get(thread.key)?.messages.values() ?? [])]
+    const older = all.filter((entry) => entry.seq < before).sort((a, b) => a.seq - b.seq)
+    return Promise.resolve(older.slice(Math.max(0, older.length - limit)))
+  }
+
+  saveMessages(thread: ThreadRef, messages: readonly StoredMessage[]): Promise<void> {
+    const record = this.#threads.get(thread.key)
+    if (record) {
+      for (const entry of messages) record.messages.set(entry.message.id, entry)
+      record.summary = { ...record.summary, updatedAt: Date.now() }
+    }
+    return Promise.resolve()
+  }
+}

@@ -1,0 +1,180 @@
+import {
+  type Answers,
+  type Dialect,
+  type Frame,
+  type History,
+  type Limits,
+  type ResetCause,
+  type ThreadEvent,
+  type ThreadReset,
+  canMerge,
+  mergeDeltas,
+  seqOf,
+} from '@turnpike/protocol'
+import type { ThreadRef } from './access.ts'
+import type { EventLog, Follow } from './event-log.ts'
+import { type Link, bytesOf } from './link.ts'
+import { type Encoding, framesOf } from './slab.ts'
+import { type Store, readHistory } from './store.ts'
+import type { StartAt } from './thread-window.ts'
+
+export interface SubscriptionOptions {
+  readonly log: EventLog
+  readonly store: Store
+  readonly limits: Limits
+  readonly link: Link
+  readonly dialect: Dialect
+  readonly thread: ThreadRef
+  readonly reasoning: boolean
+  /** Called once it has given all it will: the event set by {@link Subscription.endAt} is written. */
+  readonly onEnd?: () => void
+  /** Called where it cannot go on because its history could not be read. */
+  readonly onFailure: (error: unknown) => void
+}
+
+/** How a subscription began: from its reader's own place, or from a history. */
+export type Opening = Answers['thread.subscribe']
+
+/** The reset that tells a reader of `thread` to go on from a history. */
+export function resetOf(
+  thread: Pick<ThreadRef, 'id'>,
+  opening: History & { readonly cause: ResetCause },
+): ThreadReset {
+  const { cause, head, history, more } = opening
+  return { type: 'thread.reset', threadId: thread.id, cause, head, history, ...(more && { more }) }
+}
+
+/**
+ * One reader of one thread: a cursor into the log, a dialect, and a link. The only code that reads the log for a
+ * client.
+ *
+ * It owns no buffer. It pulls while the link holds less than the high-water mark; else it waits for the link to
+ * drain, and then catches up with adjacent deltas merged. If the log has meanwhile let go of its place, the reader is
+ * sent a reset with the history and goes on from there.
+ */
+export class Subscription {
+  readonly #options: SubscriptionOptions
+  readonly #encoding: Encoding
+  #follow: Follow | undefined
+  /** The last event read. */
+  #position = 0
+  /** The last event the reader got to see: what `covers` counts from. */
+  #visible = 0
+  #open = false
+  #closed = false
+  #lagging = false
+  #endSeq = Infinity
+
+  constructor(options: SubscriptionOptions) {
+    this.#options = options
+    const { dialect, reasoning, link } = options
+    this.#encoding = { dialect, reasoning, framing: link.framing }
+  }
+
+  /** Takes its place in the log. Nothing is written before {@link begin}. */
+  async place(start: StartAt): Promise<Opening> {
+    const { log, store, thread, limits } = this.#options
+    this.#follow?.close()
+    const follow = await log.follow(thread, start, this.pump)
+    if (this.#closed) follow.close()
+    this.#follow = follow
+    this.#position = this.#visible = seqOf(follow.position)
+    if (!follow.snapshot) return { recovered: true, head: follow.position }
+    const { snapshot, cause } = follow
+    const { head, history, more } = await readHistory(store, thread, {
+      snapshot,
+      limit: limits.historyMessages,
+    })
+    return { recovered: false, ...(cause && { cause }), head, history, ...(more && { more }) }
+  }
+
+  /** Starts delivery; after the answer that tells the reader where it begins. */
+  begin(): void {
+    this.#open = true
+    this.pump()
+  }
+
+  /** Ends the subscription once the event at `seq` is written. */
+  endAt(seq: number): void {
+    this.#endSeq = seq
+    this.pump()
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#follow?.close()
+  }
+
+  /** Writes what is new, as far as the link takes it. Called on news, and when the link has drained. */
+  readonly pump = (): void => {
+    const window = this.#follow?.window
+    if (!window || !this.#open || this.#closed) return
+    const { link, limits } = this.#options
+    while (this.#position < Math.min(window.headSeq, this.#endSeq)) {
+      if (link.bufferedBytes >= limits.highWaterBytes) {
+        this.#lagging = true
+        return
+      }
+      if (this.#position < window.floorSeq) return this.#fellOut()
+      this.#writeNext(window)
+    }
+    this.#lagging = false
+    if (this.#position >= this.#endSeq) this.#end()
+  }
+
+  #writeNext(window: Follow['window']): void {
+    const slab = this.#lagging ? undefined : window.slab(this.#encoding, this.#position)
+    // A reader that begins amid events it does not get to see counts otherwise than those who saw what came before.
+    const shared = slab && slab.visibleUpTo(this.#position) === this.#visible
+    const slice = shared ? slab.after(this.#position, this.#endSeq) : undefined
+    if (!slice) return this.#writeMerged(window)
+    this.#position = slice.lastSeq
+    this.#visible = slice.lastVisible
+    if (slice.bytes.length > 0) this.#options.link.write(slice.bytes)
+  }
+
+  /** Catches up: adjacent deltas become one frame each. */
+  #writeMerged(window: Follow['window']): void {
+    const { link, limits } = this.#options
+    const batch: ThreadEvent[] = []
+    let merged = 0
+    let chars = 0
+    for (let seq = this.#position + 1; seq <= Math.min(window.headSeq, this.#endSeq); seq++) {
+      const event = window.at(seq)
+      if (!event) break
+      const previous = batch.at(-1)
+      if (!previous || !canMerge(previous, event)) merged++
+      if (merged > limits.flushEvents || chars > limits.flushBytes) break
+      batch.push(event)
+      chars += 'delta' in event ? event.delta.length : JSON.stringify(event).length
+    }
+    const said: Frame[] = []
+    for (const event of mergeDeltas(batch)) {
+      const frames = framesOf(this.#encoding, event, this.#visible)
+      if (frames.length > 0) this.#visible = event.seq
+      said.push(...frames)
+      this.#position = event.seq
+    }
+    if (said.length > 0) link.write(bytesOf(link.framing, said))
+  }
+
+  /** The log has let go of what this reader has not seen: it is told, and goes on from the history. */
+  #fellOut(): void {
+    this.#open = false
+    const { link, dialect, thread } = this.#options
+    this.place('head').then(
+      (opening) => {
+        if (this.#closed || opening.recovered) return
+        link.write(bytesOf(link.framing, dialect.reset(resetOf(thread, { ...opening, cause: 'lagged' }))))
+        this.#lagging = false
+        this.begin()
+      },
+      (error: unknown) => this.#options.onFailure(error),
+    )
+  }
+
+  #end(): void {
+    this.close()
+    this.#options.onEnd?.()
+  }
+}

@@ -1,0 +1,258 @@
+import {
+  type EventId,
+  type EventPayload,
+  type Limits,
+  type Message,
+  type ResetCause,
+  type ThreadEvent,
+  isTerminal,
+  mergeDeltas,
+  mintEventId,
+  parseEventId,
+  reduce,
+} from '@turnpike/protocol'
+import { type Encoding, Slab, encodingKey } from './slab.ts'
+import type { Ticker } from './ticker.ts'
+
+/** About what an event weighs in memory beside its text. */
+const EVENT_OVERHEAD_BYTES = 160
+
+/** What a run hands the log; the log adds position and time. */
+export type EventDraft = EventPayload & { readonly runId: string }
+
+/** Where a reader starts: behind an event it has, at an event it wants, or with what comes next. */
+export type StartAt = { readonly after: EventId } | { readonly from: EventId } | 'head'
+
+/** A message that events still in the log have touched, and where it stands in the thread. */
+export interface OpenMessage {
+  readonly message: Message
+  /** The `seq` of the event that began it; it orders messages and tells them from stored ones. */
+  readonly seq: number
+}
+
+/** A thread's state at one event. */
+export interface Snapshot {
+  /** The last event folded in. */
+  readonly head: EventId
+  /** The messages of the runs that the log still holds; older ones are in the store. */
+  readonly messages: readonly OpenMessage[]
+}
+
+/** Where a reader begins: behind `position`, or, where its own place is gone, behind a snapshot. */
+export type Placement = { readonly position: EventId } | { readonly cause?: ResetCause }
+
+/**
+ * The part of a thread's log that is in memory: its latest events, their bytes in every encoding that is being read,
+ * and the messages they fold into.
+ *
+ * It holds the replay window and the run in progress, up to the cap in bytes. What it lets go it has folded first.
+ */
+export class ThreadWindow {
+  readonly #threadId: string
+  readonly #limits: Limits
+  readonly #ticker: Ticker
+  readonly #followers = new Set<() => void>()
+  readonly #slabs = new Map<string, Slab>()
+  #events: ThreadEvent[] = []
+  /** Index in `#events` of the first event that still counts. */
+  #start = 0
+  #bytes = 0
+  #head: EventId
+  #headSeq: number
+  #headMs: number
+  /** The id of the event before the first one held. */
+  #floor: EventId
+  #floorSeq: number
+  readonly #runs = new Map<string, { readonly startSeq: number; endSeq?: number }>()
+  #messages: readonly Message[] = []
+  #foldedSeq: number
+  #firstDeltaDue = false
+
+  constructor(threadId: string, head: EventId, options: { limits: Limits; ticker: Ticker }) {
+    this.#threadId = threadId
+    this.#limits = options.limits
+    this.#ticker = options.ticker
+    const { seq, ms } = parseEventId(head)
+    this.#head = head
+    this.#headSeq = seq
+    this.#headMs = ms
+    this.#floor = head
+    this.#floorSeq = seq
+    this.#foldedSeq = seq
+  }
+
+  get head(): EventId {
+    return this.#head
+  }
+
+  get headSeq(): number {
+    return this.#headSeq
+  }
+
+  /** A reader behind this position has missed something. */
+  get floorSeq(): number {
+    return this.#floorSeq
+  }
+
+  /** Nothing in it that would have to be kept, and nobody who reads it. */
+  get isIdle(): boolean {
+    return this.#count === 0 && this.#followers.size === 0
+  }
+
+  get #count(): number {
+    return this.#events.length - this.#start
+  }
+
+  /** Numbers an event and adds it; readers are told at the end of the turn. */
+  append(draft: EventDraft, now: number): ThreadEvent {
+    const seq = ++this.#headSeq
+    const ts = (this.#headMs = Math.max(now, this.#headMs))
+    const id = (this.#head = mintEventId(ts, seq))
+    const event = withEnvelope(draft, { id, seq, threadId: this.#threadId, ts })
+    this.#events.push(event)
+    this.#bytes += sizeOf(event)
+    this.#trackRun(event)
+    if (this.#bytes > this.#limits.logBytes) this.trim(now)
+    this.#tell(event)
+    return event
+  }
+
+  /** The event at a position that the window holds. */
+  at(seq: number): ThreadEvent | undefined {
+    return this.#events[this.#start + seq - this.#floorSeq - 1]
+  }
+
+  /** Finds where a reader goes on; a cursor is good only where exactly that event is known. */
+  place(start: StartAt): Placement {
+    if (start === 'head') return {}
+    if ('from' in start) {
+      const { seq } = parseEventId(start.from)
+      if (this.at(seq)?.id !== start.from) return { cause: 'expired' }
+      return { position: this.at(seq - 1)?.id ?? this.#floor }
+    }
+    const { id, seq } = parseEventId(start.after)
+    if (id === this.#floor || id === this.#head) return { position: id }
+    if (seq > this.#headSeq) return { cause: 'unknown' }
+    if (seq < this.#floorSeq) return { cause: 'expired' }
+    return this.at(seq)?.id === id ? { position: id } : { cause: 'rolled-back' }
+  }
+
+  /** The thread's state at its head, as far as the events held and those before them in their runs tell. */
+  snapshot(): Snapshot {
+    this.#fold()
+    const messages: OpenMessage[] = []
+    for (const message of this.#messages) {
+      const run = this.#runs.get(message.runId ?? '')
+      if (run) messages.push({ message, seq: run.startSeq })
+    }
+    return { head: this.#head, messages }
+  }
+
+  /** Wakes a reader whenever there is news, until the returned function is called. */
+  onNews(wake: () => void): () => void {
+    this.#followers.add(wake)
+    return () => this.#followers.delete(wake)
+  }
+
+  /** The bytes of an encoding, complete up to the head, for a reader at `position`. */
+  slab(encoding: Encoding, position: number): Slab {
+    const key = encodingKey(encoding)
+    let slab = this.#slabs.get(key)
+    if (!slab || slab.firstSeq > position + 1 || slab.nextSeq <= this.#floorSeq) {
+      slab = new Slab(encoding, position + 1)
+      this.#slabs.set(key, slab)
+    }
+    for (let event = this.at(slab.nextSeq); event; event = this.at(slab.nextSeq)) slab.append(event)
+    return slab
+  }
+
+  /**
+   * Lets go of what is neither young enough to be replayed nor part of a run in progress, and of the oldest where
+   * there is more than the cap.
+   */
+  trim(now: number): void {
+    const oldest = now - this.#limits.replayWindowMs
+    const openSeq = Math.min(...[...this.#runs.values()].map((run) => (run.endSeq ? Infinity : run.startSeq)))
+    // Below the cap by an eighth, so that a full log is not trimmed event by event.
+    const room = this.#bytes > this.#limits.logBytes ? (this.#limits.logBytes * 7) / 8 : Infinity
+    const before = this.#start
+    for (let event = this.#events[this.#start]; event; event = this.#events[this.#start]) {
+      const wanted = event.ts >= oldest || event.seq >= openSeq
+      if (wanted && this.#bytes <= room) break
+      if (event.seq > this.#foldedSeq) this.#fold()
+      this.#floor = event.id
+      this.#floorSeq = event.seq
+      this.#bytes -= sizeOf(event)
+      this.#start++
+    }
+    if (this.#start !== before) this.#release()
+  }
+
+  #release(): void {
+    if (this.#start * 2 > this.#events.length) {
+      this.#events = this.#events.slice(this.#start)
+      this.#start = 0
+    }
+    for (const slab of this.#slabs.values()) slab.trim(this.#floorSeq + 1)
+    for (const [runId, run] of this.#runs) {
+      if (run.endSeq === undefined || run.endSeq > this.#floorSeq) continue
+      this.#runs.delete(runId)
+      this.#messages = this.#messages.filter((message) => message.runId !== runId)
+    }
+    if (this.#count === 0) this.#slabs.clear()
+  }
+
+  #trackRun(event: ThreadEvent): void {
+    if (event.type === 'start') {
+      this.#runs.set(event.runId, { startSeq: event.seq })
+      this.#firstDeltaDue = true
+    } else if (isTerminal(event)) {
+      const run = this.#runs.get(event.runId)
+      if (run) run.endSeq = event.seq
+    }
+  }
+
+  /** The first delta of a run goes at once; only what follows waits for its turn's neighbours. */
+  #tell(event: ThreadEvent): void {
+    if (this.#followers.size === 0) return
+    if (this.#firstDeltaDue && event.type === 'text-delta') {
+      this.#firstDeltaDue = false
+      this.#wake()
+    } else {
+      this.#ticker.mark(this.#wake)
+    }
+  }
+
+  readonly #wake = (): void => {
+    for (const wake of this.#followers) wake()
+  }
+
+  /** Folds what has come since the last time: lazily, so that a delta nobody asks about costs nothing here. */
+  #fold(): void {
+    const fresh: ThreadEvent[] = []
+    for (let seq = this.#foldedSeq + 1; seq <= this.#headSeq; seq++) {
+      const event = this.at(seq)
+      if (event) fresh.push(event)
+    }
+    for (const event of mergeDeltas(fresh)) this.#messages = reduce(this.#messages, event)
+    this.#foldedSeq = this.#headSeq
+  }
+}
+
+/** Spelt out for text deltas, which are nearly all there is: a spread costs as much as the rest of an append. */
+function withEnvelope(
+  draft: EventDraft,
+  { id, seq, threadId, ts }: { id: EventId; seq: number; threadId: string; ts: number },
+): ThreadEvent {
+  if (draft.type === 'text-delta') {
+    const { type, runId, delta, channel } = draft
+    return { id, seq, type, threadId, runId, ts, delta, channel }
+  }
+  const { type, runId, ...payload } = draft
+  return { id, seq, type, threadId, runId, ts, ...payload } as ThreadEvent
+}
+
+function sizeOf(event: ThreadEvent): number {
+  const text = event.type === 'text-delta' ? event.delta : JSON.stringify(event)
+  return EVENT_OVERHEAD_BYTES + Buffer.byteLength(text)
+}

@@ -1,0 +1,59 @@
+import type { HttpBindings } from '@hono/node-server'
+import type { Principal } from '@turnpike/agents'
+import {
+  type CommandName,
+  type PayloadOf,
+  GatewayError,
+  LIMITS,
+  decodeCommand,
+  parseJson,
+} from '@turnpike/protocol'
+import type { Context } from 'hono'
+import { bearerToken } from '../admission.ts'
+import type { Gateway } from '../gateway.ts'
+import type { Page } from '../store.ts'
+
+/** What Hono knows of a request here: Node's own objects. */
+export type Env = { Bindings: HttpBindings }
+
+const PAGE_LIMIT = 50
+
+/** Who asks. @throws GatewayError `unauthorized` */
+export function principalOf(c: Context<Env>, gateway: Gateway): Promise<Principal> {
+  return gateway.admission.principalOf(bearerToken(c.req.header('authorization')))
+}
+
+/** A command made of a request's parts. @throws GatewayError `invalid-payload` */
+export function checked<Name extends CommandName>(name: Name, payload: unknown): PayloadOf<Name> {
+  return decodeCommand(name, payload).payload as PayloadOf<Name>
+}
+
+/** The JSON body of a request. @throws GatewayError `payload-too-large` | `invalid-frame` | `too-deep` | `invalid-payload` */
+export async function bodyOf(c: Context<Env>, maxBytes: number): Promise<object> {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of c.env.incoming) {
+    size += (chunk as Buffer).length
+    if (size > maxBytes)
+      throw new GatewayError('payload-too-large', `A body may have at most ${maxBytes} bytes.`)
+    chunks.push(chunk as Buffer)
+  }
+  const body = parseJson(Buffer.concat(chunks).toString())
+  if (typeof body === 'object' && body !== null && !Array.isArray(body)) return body
+  throw new GatewayError('invalid-payload', 'The body has to be a JSON object.')
+}
+
+/** The page that `limit` and `before` ask for. @throws GatewayError `invalid-payload` */
+export function pageOf(c: Context<Env>): Page {
+  const limit = positive(c, 'limit') ?? PAGE_LIMIT
+  const before = positive(c, 'before')
+  return { limit: Math.min(limit, LIMITS.historyMessages), ...(before !== undefined && { before }) }
+}
+
+function positive(c: Context<Env>, name: string): number | undefined {
+  const text = c.req.query(name)
+  if (text === undefined) return undefined
+  const value = Number(text)
+  if (Number.isSafeInteger(value) && value > 0) return value
+  throw new GatewayError('invalid-payload', `"${name}" must be a positive whole number.`)
+}

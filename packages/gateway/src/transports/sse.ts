@@ -1,0 +1,91 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Framing, Link } from '../link.ts'
+import type { TimerWheel } from '../timer-wheel.ts'
+
+/** Fields of Server-Sent Events: the id to resume after, the name, the JSON. JSON has no line breaks to escape. */
+export const sseFraming: Framing = {
+  name: 'sse',
+  maxBytes: ({ name, id, json }) => 32 + name.length + (id?.length ?? 0) + json.length * 3,
+  write({ name, id, json }, target, offset) {
+    const idField = id === undefined ? '' : `id: ${id}\n`
+    return offset + target.write(`${idField}event: ${name}\ndata: ${json}\n\n`, offset)
+  },
+}
+
+const HEARTBEAT = Buffer.from(': still here\n\n')
+
+export interface EventStreamOptions {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly wheel: TimerWheel
+  readonly heartbeatMs: number
+}
+
+/**
+ * An event stream as the gateway sees it: a connection that sent its one frame with the request.
+ *
+ * Nothing is sent before {@link EventStream.open}, so that what fails until then can still be answered in JSON.
+ */
+export class EventStream implements Link {
+  readonly framing = sseFraming
+  readonly #options: EventStreamOptions
+  #stopHeartbeat: () => void = () => {}
+
+  constructor(options: EventStreamOptions) {
+    this.#options = options
+  }
+
+  get bufferedBytes(): number {
+    return this.#options.response.writableLength
+  }
+
+  /** Sends the head of the response; tells whether there still is somebody to send to. */
+  open({ onDrain, onClose }: { onDrain: () => void; onClose: () => void }): boolean {
+    const { request, response } = this.#options
+    if (response.destroyed) {
+      onClose()
+      return false
+    }
+    const { origin } = request.headers
+    response.writeHead(200, {
+      'content-type': 'text/event-stream; charset=utf-8',
+      'cache-control': 'no-store, no-transform',
+      'x-accel-buffering': 'no',
+      'x-content-type-options': 'nosniff',
+      ...(origin !== undefined && { 'access-control-allow-origin': origin, vary: 'Origin' }),
+    })
+    response.flushHeaders()
+    response.on('drain', onDrain)
+    response.on('close', () => {
+      this.#stopHeartbeat()
+      onClose()
+    })
+    this.#heartbeat()
+    return true
+  }
+
+  /** Names the place to resume from without telling an event. */
+  mark(id: string): void {
+    this.write(Buffer.from(`id: ${id}\n\n`))
+  }
+
+  write(bytes: Uint8Array): void {
+    const { response } = this.#options
+    if (!response.writableEnded && !response.destroyed) response.write(bytes)
+  }
+
+  pause(): void {}
+
+  close(): void {
+    this.#stopHeartbeat()
+    this.#options.response.end()
+  }
+
+  #heartbeat(): void {
+    const { response, wheel, heartbeatMs } = this.#options
+    this.#stopHeartbeat = wheel.schedule(heartbeatMs, () => {
+      if (response.writableLength === 0) this.write(HEARTBEAT)
+      this.#heartbeat()
+    })
+  }
+}

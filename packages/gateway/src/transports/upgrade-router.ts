@@ -1,0 +1,76 @@
+import { type IncomingMessage, type Server, STATUS_CODES } from 'node:http'
+import { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { GatewayError } from '@turnpike/protocol'
+
+/** Takes over one upgrade. What it throws is answered before the handshake. */
+export type UpgradeHandler = (request: IncomingMessage, socket: Socket, head: Buffer) => void
+
+const routers = new WeakMap<Server, UpgradeRouter>()
+
+/** The one router of upgrades of a server, whoever asks first. */
+export function upgradeRouter(server: Server): UpgradeRouter {
+  let router = routers.get(server)
+  if (!router) {
+    router = new UpgradeRouter(server)
+    routers.set(server, router)
+  }
+  return router
+}
+
+/**
+ * Decides by path who gets an upgrade, so that several wires share a port.
+ *
+ * A path that nobody has taken is answered with 404, unless someone else listens for upgrades on this server too: then
+ * it may be theirs.
+ */
+export class UpgradeRouter {
+  readonly #server: Server
+  readonly #handlers = new Map<string, UpgradeHandler>()
+
+  constructor(server: Server) {
+    this.#server = server
+    server.on('upgrade', this.#onUpgrade)
+  }
+
+  /** Takes a path; an earlier handler of it is replaced. Returns what gives it back. */
+  add(path: string, handler: UpgradeHandler): () => void {
+    this.#handlers.set(path, handler)
+    return () => {
+      if (this.#handlers.get(path) === handler) this.#handlers.delete(path)
+    }
+  }
+
+  readonly #onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
+    const handler = this.#handlers.get(pathOf(request.url))
+    if (!handler && this.#server.listenerCount('upgrade') > 1) return
+    // Before anything else: a reset during the handshake would otherwise take the process down.
+    socket.on('error', () => socket.destroy())
+    try {
+      if (!handler) throw new GatewayError('unknown-route', 'Nothing is served at this path.')
+      if (!(socket instanceof Socket)) throw new GatewayError('internal', 'The connection is not a socket.')
+      handler(request, socket, head)
+    } catch (error) {
+      refuse(socket, error)
+    }
+  }
+}
+
+/** The path of a request target. Not `new URL(…)`, which throws on targets such as `//`. */
+export function pathOf(target = '/'): string {
+  const query = target.indexOf('?')
+  return query < 0 ? target : target.slice(0, query)
+}
+
+function refuse(socket: Duplex, error: unknown): void {
+  const shown = error instanceof GatewayError ? error : new GatewayError('internal', 'The upgrade failed.')
+  const status = shown.row.http
+  const body = JSON.stringify({ error: shown })
+  const retry =
+    shown.retryAfterMs === undefined ? '' : `Retry-After: ${Math.ceil(shown.retryAfterMs / 1000)}\r\n`
+  socket.end(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Type: application/json\r\n` +
+      `${retry}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+    () => socket.destroy(),
+  )
+}

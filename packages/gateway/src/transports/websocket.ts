@@ -1,0 +1,128 @@
+import type { IncomingMessage, Server } from 'node:http'
+import type { Socket } from 'node:net'
+import { type DuplexDialect, type Limits, GatewayError } from '@turnpike/protocol'
+import { type WebSocket, WebSocketServer } from 'ws'
+import { bearerToken } from '../admission.ts'
+import type { Gateway } from '../gateway.ts'
+import type { Attachment, Link } from '../link.ts'
+import type { TimerWheel } from '../timer-wheel.ts'
+import { upgradeRouter } from './upgrade-router.ts'
+import { websocketFraming } from './websocket-framing.ts'
+
+export interface WebSocketOptions {
+  readonly path: string
+  readonly dialect: DuplexDialect
+  /** A client that offers subprotocols has to offer this one; one that offers none is let in. */
+  readonly subprotocol?: string
+}
+
+/** Serves a dialect over WebSocket at one path of a server; returns what takes it off again. */
+export function attachWebSocket(server: Server, gateway: Gateway, options: WebSocketOptions): () => void {
+  const { path, dialect, subprotocol } = options
+  const { limits, wheel } = gateway
+  const sockets = new WebSocketServer({
+    noServer: true,
+    clientTracking: false,
+    perMessageDeflate: false,
+    maxPayload: limits.frameBytes,
+    maxFragments: limits.frameFragments,
+    maxBufferedChunks: limits.frameBufferedChunks,
+    handleProtocols: () => subprotocol ?? false,
+  })
+  return upgradeRouter(server).add(path, (request, socket, head) => {
+    gateway.admission.assertOrigin(request.headers)
+    assertSubprotocol(request, subprotocol)
+    gateway.assertRoom()
+    sockets.handleUpgrade(request, socket, head, (websocket) => {
+      const link = new WebSocketLink(websocket, socket, { limits, wheel })
+      link.attach(gateway.accept(link, dialect, bearerToken(request.headers.authorization)))
+    })
+  })
+}
+
+function assertSubprotocol(request: IncomingMessage, expected: string | undefined): void {
+  const offered = request.headers['sec-websocket-protocol']?.split(',').map((name) => name.trim())
+  if (!expected || !offered || offered.includes(expected)) return
+  throw new GatewayError('unsupported-subprotocol', `The subprotocol of this path is "${expected}".`)
+}
+
+/**
+ * A WebSocket as the gateway sees it.
+ *
+ * `ws` does the handshake, reads, checks, pings and closes. What the gateway writes are whole frames already, so they
+ * go to the socket directly: one write for many events, and no copy.
+ */
+class WebSocketLink implements Link {
+  readonly framing = websocketFraming
+  readonly #websocket: WebSocket
+  readonly #socket: Socket
+  readonly #wheel: TimerWheel
+  readonly #limits: Limits
+  #alive = true
+  #stopHeartbeat: () => void = () => {}
+
+  constructor(websocket: WebSocket, socket: Socket, options: { limits: Limits; wheel: TimerWheel }) {
+    this.#websocket = websocket
+    this.#socket = socket
+    this.#limits = options.limits
+    this.#wheel = options.wheel
+    // The first ping comes at a time of its own, so that clients who came together are not pinged together.
+    const { pingIntervalMs } = this.#limits
+    if (pingIntervalMs > 0) this.#pingAfter(pingIntervalMs * (0.5 + Math.random() / 2))
+  }
+
+  get bufferedBytes(): number {
+    return this.#socket.writableLength
+  }
+
+  write(bytes: Uint8Array): void {
+    if (this.#websocket.readyState === this.#websocket.OPEN) this.#socket.write(bytes)
+  }
+
+  pause(paused: boolean): void {
+    if (paused !== this.#websocket.isPaused) this.#websocket[paused ? 'pause' : 'resume']()
+  }
+
+  close(code: number, reason: string): void {
+    this.pause(false)
+    this.#websocket.close(code, reason)
+  }
+
+  attach(attachment: Attachment): void {
+    const websocket = this.#websocket
+    websocket.on('message', (data: Buffer, isBinary: boolean) => {
+      this.#alive = true
+      if (isBinary) attachment.malformed('Frames of this wire are text, not binary.')
+      else attachment.receive(data.toString())
+    })
+    websocket.on('pong', () => (this.#alive = true))
+    websocket.on('ping', () => (this.#alive = true))
+    // What a peer does wrong, `ws` answers with the close code of the RFC; the close follows.
+    websocket.on('error', () => {})
+    websocket.on('close', () => {
+      this.#stopHeartbeat()
+      attachment.closed()
+    })
+    this.#socket.on('drain', () => attachment.drained())
+  }
+
+  #pingAfter(delayMs: number): void {
+    this.#stopHeartbeat = this.#wheel.schedule(delayMs, () => this.#ping())
+  }
+
+  /** A peer lives if anything came from it, or if it took anything: a slow reader gets to see the ping late. */
+  #ping(): void {
+    const { pingIntervalMs, pongTimeoutMs } = this.#limits
+    const taken = this.#takenBytes()
+    this.#alive = false
+    this.#websocket.ping()
+    this.#stopHeartbeat = this.#wheel.schedule(pongTimeoutMs, () => {
+      if (!this.#alive && this.#takenBytes() === taken) this.#websocket.terminate()
+      else this.#pingAfter(Math.max(0, pingIntervalMs - pongTimeoutMs))
+    })
+  }
+
+  #takenBytes(): number {
+    return this.#socket.bytesWritten - this.#socket.writableLength
+  }
+}
