@@ -214,13 +214,11 @@ export class ThreadWindow {
 
   /** The first delta of a run goes at once; only what follows waits for its turn's neighbours. */
   #tell(event: ThreadEvent): void {
+    const atOnce = this.#firstDeltaDue && event.type === 'text-delta'
+    if (atOnce) this.#firstDeltaDue = false
     if (this.#followers.size === 0) return
-    if (this.#firstDeltaDue && event.type === 'text-delta') {
-      this.#firstDeltaDue = false
-      this.#wake()
-    } else {
-      this.#ticker.mark(this.#wake)
-    }
+    if (atOnce) this.#wake()
+    else this.#ticker.mark(this.#wake)
   }
 
   readonly #wake = (): void => {

@@ -9,7 +9,7 @@ interface Timer {
  * All pings and deadlines of a gateway on one interval.
  *
  * Two timers a connection are what an idle gateway spends most of its time on; a wheel costs one tick for all of
- * them. A task runs one tick late at most, and never early. The interval runs only while something waits, and never keeps the process
+ * them. A task never runs early, and two ticks late at most. The interval runs only while something waits, and never keeps the process
  * alive.
  */
 export class TimerWheel {

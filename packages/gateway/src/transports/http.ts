@@ -11,7 +11,7 @@ import { addStreams } from './http-streams.ts'
 /** The HTTP routes of a gateway: JSON, and event streams in the given dialect. */
 export function httpRoutes(gateway: Gateway, dialect: Dialect): Hono<Env> {
   const app = new Hono<Env>()
-  const { admission, limits, runs, store } = gateway
+  const { admission, runs, store } = gateway
 
   app.use(async (c, next) => {
     admission.assertOrigin({ origin: c.req.header('origin'), host: c.req.header('host') })
