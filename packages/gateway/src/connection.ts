@@ -76,7 +76,7 @@ export class Connection implements Attachment {
 
   drained(): void {
     if (this.#closed) return
-    this.#session?.drained()
+    this.#session?.pump()
     void this.#work()
   }
 
@@ -89,9 +89,10 @@ export class Connection implements Attachment {
     this.#options.onClose()
   }
 
-  /** Tells the client why, then closes. */
+  /** Gives the client what is left to give, tells it why, then closes. */
   goodbye(error: GatewayError): void {
     if (this.#closed) return
+    this.#session?.pump()
     const { link, dialect } = this.#options
     this.#say(dialect.goodbye(error.toJSON()))
     this.closed()

@@ -98,6 +98,7 @@ export class Gateway {
   /** Opens a session on a link that only listens, for somebody whose identity is settled. */
   listen(link: Link, dialect: Dialect, principal: Principal): Session {
     const close = (error: GatewayError): void => {
+      session.pump()
       session.close()
       link.close(error.row.close ?? 4500, error.code)
     }

@@ -109,8 +109,8 @@ export class Session {
     return { answer: { ok: true, ...opening }, begin: () => subscription.begin() }
   }
 
-  /** The link takes more again. */
-  drained(): void {
+  /** Writes what is new, as far as the link takes it. Called when the link has drained, and before it is closed. */
+  pump(): void {
     for (const subscription of this.#subscriptions.values()) subscription.pump()
   }
 

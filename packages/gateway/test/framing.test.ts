@@ -1,6 +1,9 @@
-import { Receiver } from 'ws'
+import { type Server, createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { WebSocket, WebSocketServer } from 'ws'
 import * as fc from 'fast-check'
-import { expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { bytesOf } from '@turnpike/gateway'
 import { sseFraming } from '../src/transports/sse.ts'
 import { websocketFraming } from '../src/transports/websocket-framing.ts'
@@ -8,13 +11,42 @@ import { websocketFraming } from '../src/transports/websocket-framing.ts'
 /** Lengths around every border of RFC 6455's length field, in text that takes one to four bytes a character. */
 const LENGTHS = [0, 1, 124, 125, 126, 127, 4_095, 4_096, 4_097, 65_534, 65_535, 65_536, 65_537, 200_000]
 
+const END = JSON.stringify('the end')
+let server: Server
+let client: WebSocket
+let socket: Duplex
+
+beforeAll(async () => {
+  server = createServer()
+  const upgraded = Promise.withResolvers<void>()
+  server.on('upgrade', (request, upgrade, head) => {
+    new WebSocketServer({ noServer: true }).handleUpgrade(request, upgrade, head, () => upgraded.resolve())
+    socket = upgrade
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  client = new WebSocket(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`)
+  client.on('error', (error) => expect.fail(error.message))
+  await upgraded.promise
+})
+
+afterAll(() => {
+  client.terminate()
+  server.close()
+})
+
+/** Writes bytes to the socket as they are and gives what a stock client reads, up to an end mark. */
 async function readBack(bytes: Uint8Array): Promise<string[]> {
   const texts: string[] = []
-  const receiver = new Receiver({ isServer: false })
-  receiver.on('message', (data: Buffer) => texts.push(data.toString()))
-  receiver.on('error', (error: Error) => expect.fail(error.message))
-  receiver.write(Buffer.from(bytes))
-  await new Promise((resolve) => receiver.end(resolve))
+  const done = Promise.withResolvers<string[]>()
+  const onMessage = (data: Buffer): void => {
+    if (data.toString() === END) done.resolve(texts)
+    else texts.push(data.toString())
+  }
+  client.on('message', onMessage)
+  socket.write(bytes)
+  socket.write(bytesOf(websocketFraming, [{ name: 'end', json: END }]))
+  await done.promise
+  client.off('message', onMessage)
   return texts
 }
 

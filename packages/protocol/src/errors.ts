@@ -34,7 +34,6 @@ export const ERRORS = {
   'too-many-subscriptions': { http: 429, retry: 'never' },
   'too-many-connections': { http: 503, close: 4513, retry: 'after-delay' },
   draining: { http: 503, close: 1012, retry: 'reconnect' },
-  'pong-timeout': { http: 408, close: 4508, retry: 'reconnect' },
   internal: { http: 500, close: 4500, retry: 'after-delay' },
   // The rest end a run: they come in its `error` event.
   'agent-failed': { http: 500, retry: 'never' },

@@ -17,6 +17,8 @@ export class TestLink implements Link {
   reading = true
   bufferedBytes = 0
   peakBytes = 0
+  /** Called after each write. */
+  onWrite: () => void = () => {}
   closedWith: { code: number; reason: string } | undefined
 
   write(bytes: Uint8Array): void {
@@ -25,6 +27,7 @@ export class TestLink implements Link {
     this.writes.push(bytes.length)
     if (!this.reading) this.bufferedBytes += bytes.length
     this.peakBytes = Math.max(this.peakBytes, this.bufferedBytes)
+    this.onWrite()
   }
 
   /** The peer takes everything; the caller tells the gateway, as a wire would. */

@@ -64,7 +64,7 @@ async function answer(
   try {
     const outcome = await asked
     const opened = link.open({
-      onDrain: () => session.drained(),
+      onDrain: () => session.pump(),
       onClose: () => session.close(),
     })
     if (opened) {
