@@ -1,5 +1,22 @@
-export { TestLink } from './test-link.ts'
+export {
+  type ChaosProxy,
+  type ChaosProxyOptions,
+  type ChaosStats,
+  type CutKind,
+  type Faults,
+  startChaosProxy,
+} from './chaos-proxy.ts'
+export { type FollowThreadOptions, type FollowedThread, followThread } from './follow-thread.ts'
+export {
+  type CheckHistoryOptions,
+  type HistoryRecord,
+  type Verdict,
+  type VerdictKind,
+  checkHistory,
+} from './history-checker.ts'
+export { type InboxOptions, Inbox } from './inbox.ts'
 export { type LogUnderTest, logConformance } from './log-conformance.ts'
+export { type Random, createRandom } from './random.ts'
 export {
   type PuppetAgent,
   type PuppetRun,
@@ -8,3 +25,13 @@ export {
   puppetAgent,
   scriptedAgent,
 } from './scripted-agents.ts'
+export {
+  type EventStreamClient,
+  type EventStreamOptions,
+  openEventStream,
+  parseEventStream,
+} from './sse-client.ts'
+export { TestLink } from './test-link.ts'
+export { type TransportsUnderTest, transportConformance } from './transport-conformance.ts'
+export { type WebSocketClientOptions, WebSocketClient, connectWebSocket } from './websocket-client.ts'
+export { type Wire, type WireStream, Refusal, sseWire, websocketWire } from './wires.ts'
