@@ -77,7 +77,7 @@ export function bearerToken(header: string | undefined): string | undefined {
   return /^Bearer +(\S+) *$/i.exec(header)?.[1] ?? ''
 }
 
-/** Lets `perSecond` through, and up to `burst` at once. */
+/** Lets `perSecond` through, and up to `burst` at once. What counts more than once takes as many. */
 export class TokenBucket {
   readonly #perSecond: number
   readonly #burst: number
@@ -90,12 +90,12 @@ export class TokenBucket {
     this.#tokens = burst
   }
 
-  take(): boolean {
+  take(count = 1): boolean {
     const now = performance.now()
     this.#tokens = Math.min(this.#burst, this.#tokens + ((now - this.#refilledAt) / 1000) * this.#perSecond)
     this.#refilledAt = now
-    if (this.#tokens < 1) return false
-    this.#tokens--
+    if (this.#tokens < count) return false
+    this.#tokens -= count
     return true
   }
 }

@@ -1,4 +1,5 @@
-import { AgentEvent, GatewayError, LIMITS } from '@turnpike/protocol'
+import { GatewayError, LIMITS } from '@turnpike/protocol'
+import { AgentEvent } from '@turnpike/protocol/wire'
 
 /**
  * Checks an event that an agent yielded or emitted, and takes a copy that nobody changes afterwards.
@@ -23,11 +24,18 @@ export function checkAgentEvent(event: unknown): AgentEvent {
     )
   }
   const checked = AgentEvent.safeParse(JSON.parse(json))
-  if (checked.success) return checked.data
+  if (checked.success) return withValue(checked.data)
   const cause = checked.error
   throw new GatewayError('invalid-agent-event', 'The agent reported an event of unknown type or shape.', {
     cause,
   })
+}
+
+/** What a tool or an artifact without a value has is null: JSON would leave the field out. */
+function withValue(event: AgentEvent): AgentEvent {
+  if (event.type === 'tool-call-result') return { ...event, result: event.result ?? null }
+  if (event.type !== 'artifact-created') return event
+  return { ...event, artifact: { ...event.artifact, content: event.artifact.content ?? null } }
 }
 
 /** Cuts text into pieces of at most {@link LIMITS.deltaChars}, never through a surrogate pair. */

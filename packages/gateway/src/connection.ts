@@ -1,11 +1,6 @@
 import type { Principal } from '@turnpike/agents'
-import {
-  type DuplexDialect,
-  type Frame,
-  type RequestId,
-  GatewayError,
-  decodeCommand,
-} from '@turnpike/protocol'
+import { GatewayError } from '@turnpike/protocol'
+import { type DuplexDialect, type Frame, type RequestId, decodeCommand } from '@turnpike/protocol/wire'
 import { ANONYMOUS } from './access.ts'
 import { type Admission, TokenBucket } from './admission.ts'
 import { type Attachment, bytesOf } from './link.ts'
@@ -57,7 +52,8 @@ export class Connection implements Attachment {
 
   receive(text: string): void {
     if (this.#closed) return
-    if (!this.#bucket.take()) return this.#refuse(this.#idOf(text))
+    const units = 1 + Math.floor(text.length / this.#options.limits.frameUnitBytes)
+    if (!this.#bucket.take(units)) return this.#refuse(this.#idOf(text))
     this.#inbox.push(text)
     this.#inboxChars += text.length
     if (this.#isFull()) {

@@ -1,12 +1,6 @@
 import { type Agent, Registry, defaultRegistry } from '@turnpike/agents'
-import {
-  type Dialect,
-  type DuplexDialect,
-  type Limits,
-  type WhenBusy,
-  GatewayError,
-  LIMITS,
-} from '@turnpike/protocol'
+import { type Limits, type WhenBusy, GatewayError, LIMITS } from '@turnpike/protocol'
+import { type Dialect, type DuplexDialect } from '@turnpike/protocol/wire'
 import type { Principal } from '@turnpike/agents'
 import { Admission, type AdmissionOptions } from './admission.ts'
 import { Connection } from './connection.ts'
@@ -85,10 +79,13 @@ export class Gateway {
   /** Takes a link on which the client speaks too; who it is, is settled behind it. */
   accept(link: Link, dialect: DuplexDialect, token: string | undefined): Attachment {
     const connection: Connection = new Connection({
-      ...this,
+      ...this.#parts(),
       link,
       dialect,
       token,
+      admission: this.admission,
+      wheel: this.wheel,
+      logger: this.logger,
       onClose: () => this.#leavers.delete(connection),
     })
     this.#leavers.add(connection)
@@ -108,7 +105,7 @@ export class Gateway {
     }
     const leaver: Leaver = { goodbye: close }
     const session = new Session(principal, {
-      ...this,
+      ...this.#parts(),
       link,
       dialect,
       onFailure,
@@ -116,6 +113,11 @@ export class Gateway {
     })
     this.#leavers.add(leaver)
     return session
+  }
+
+  #parts(): Pick<Gateway, 'log' | 'store' | 'runs' | 'limits'> {
+    const { log, store, runs, limits } = this
+    return { log, store, runs, limits }
   }
 
   /**

@@ -1,4 +1,4 @@
-import type { Frame } from '@turnpike/protocol'
+import type { Frame } from '@turnpike/protocol/wire'
 
 /** How a wire writes one frame as bytes. Pure. */
 export interface Framing {

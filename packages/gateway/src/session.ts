@@ -1,13 +1,6 @@
 import type { Principal } from '@turnpike/agents'
-import {
-  type Answer,
-  type Command,
-  type Dialect,
-  type Limits,
-  type PayloadOf,
-  GatewayError,
-  parseEventId,
-} from '@turnpike/protocol'
+import { type Answer, type Limits, type PayloadOf, GatewayError, parseEventId } from '@turnpike/protocol'
+import { type Command, type Dialect } from '@turnpike/protocol/wire'
 import { type ThreadKey, threadRef } from './access.ts'
 import type { EventLog } from './event-log.ts'
 import { type Link, bytesOf } from './link.ts'

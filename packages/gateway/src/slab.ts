@@ -1,4 +1,5 @@
-import type { Dialect, Frame, ThreadEvent } from '@turnpike/protocol'
+import type { ThreadEvent } from '@turnpike/protocol'
+import type { Dialect, Frame } from '@turnpike/protocol/wire'
 import type { Framing } from './link.ts'
 
 const FIRST_PAGE_BYTES = 4_096

@@ -1,7 +1,5 @@
 import {
   type Answers,
-  type Dialect,
-  type Frame,
   type History,
   type Limits,
   type ResetCause,
@@ -11,6 +9,7 @@ import {
   mergeDeltas,
   seqOf,
 } from '@turnpike/protocol'
+import { type Dialect, type Frame } from '@turnpike/protocol/wire'
 import type { ThreadRef } from './access.ts'
 import type { EventLog, Follow } from './event-log.ts'
 import { type Link, bytesOf } from './link.ts'

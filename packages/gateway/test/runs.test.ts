@@ -197,9 +197,7 @@ test.each([
   ['is no iterable', () => 7, 'agent-failed'],
   [
     'rejects at its first step',
-    async function* () {
-      throw new Error('no')
-    },
+    () => ({ [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(new Error('no')) }) }),
     'agent-failed',
   ],
   [

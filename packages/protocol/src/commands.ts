@@ -1,7 +1,12 @@
+import en from 'zod/v4/locales/en.js'
 import * as z from 'zod/mini'
 import type { EventId } from './cursor.ts'
 import { type ErrorBody, GatewayError } from './errors.ts'
+import { LIMITS } from './limits.ts'
 import { ClientId, type Message, MessageInput } from './message.ts'
+
+/** zod/mini brings no messages of its own. */
+const inEnglish = en().localeError
 
 /** What happens to a message for a thread whose run is still going on. */
 export const WhenBusy = z.enum(['enqueue', 'reject', 'interrupt'])
@@ -26,7 +31,7 @@ export const COMMANDS = {
   'approval.resolve': z.object({
     approvalId: ClientId,
     approved: z.boolean(),
-    reason: z.optional(z.string().check(z.maxLength(4_096))),
+    reason: z.optional(z.string().check(z.maxLength(LIMITS.reasonChars))),
   }),
   auth: z.object({ token: z.string() }),
 } as const
@@ -103,13 +108,13 @@ export function decodeCommand(name: string, payload: unknown): Command {
 }
 
 function checked(name: CommandName, payload: unknown): PayloadOf<CommandName> {
-  const result = z.safeParse(COMMANDS[name], payload)
+  const result = z.safeParse(COMMANDS[name], payload, { error: inEnglish })
   if (result.success) return result.data
   throw invalidPayload(name, result.error)
 }
 
 /** Says which field of `subject` is wrong, and how; it never repeats the value. */
-export function invalidPayload(subject: string, error: z.core.$ZodError): GatewayError {
+function invalidPayload(subject: string, error: z.core.$ZodError): GatewayError {
   const issue = error.issues[0]
   const field = issue?.path.length ? `"${issue.path.map(String).join('.')}"` : 'the payload'
   return new GatewayError(

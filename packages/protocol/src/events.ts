@@ -34,13 +34,20 @@ export const AgentEvent = z.discriminatedUnion('type', [
     type: z.literal('artifact-created'),
     artifact: z.object({ ...ArtifactHead, version: z.literal(1), content: z.unknown() }),
   }),
-  z.object({
-    type: z.literal('artifact-updated'),
-    artifact: z.object(ArtifactHead),
-    content: z.optional(z.unknown()),
-    /** A JSON Patch, RFC 6902, against the version before. */
-    patch: z.optional(z.array(z.unknown())),
-  }),
+  z
+    .object({
+      type: z.literal('artifact-updated'),
+      artifact: z.object(ArtifactHead),
+      content: z.optional(z.unknown()),
+      /** A JSON Patch, RFC 6902, against the version before. */
+      patch: z.optional(z.array(z.unknown())),
+    })
+    .check(
+      z.refine(
+        (event) => (event.content === undefined) !== (event.patch === undefined),
+        'needs "content" or "patch"',
+      ),
+    ),
   z.object({ type: z.literal('step-start'), step: z.int() }),
   z.object({ type: z.literal('step-finish'), step: z.int(), finishReason: FinishReason, usage: Usage }),
   z.object({

@@ -14,15 +14,18 @@ export const LIMITS = {
   jsonDepth: 32,
   /** Characters of an id that a client chooses (thread, run, agent name). */
   idChars: 256,
+  /** Characters of the reason given for an approval. */
+  reasonChars: 4_096,
   /** Parts of one inbound message. */
   messageParts: 64,
   /** Frames, bytes and time a connection may spend before it is admitted. Above: `early-overflow`, `auth-timeout`. */
   earlyFrames: 64,
   earlyBytes: 262_144,
   earlyMs: 10_000,
-  /** Inbound frames a second, and at once. Above it: `rate-limited`. */
+  /** Inbound frames a second, and at once. Above it: `rate-limited`. A long frame counts once for each unit. */
   framesPerSecond: 50,
   frameBurst: 100,
+  frameUnitBytes: 32_768,
   /** Refused frames in a row after which a peer that keeps sending too fast is closed with 4529. */
   refusedFrames: 1_000,
   /** Threads that one connection follows. Above it: `too-many-subscriptions`. */

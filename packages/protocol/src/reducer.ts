@@ -160,6 +160,8 @@ function resolveApproval(parts: MessagePart[], event: EventOf<'approval-resolved
   return parts.map((part) => {
     if (part.type !== 'tool' || part.approval?.approvalId !== approvalId) return part
     const approval = { ...part.approval, approved, ...(by && { by }), ...(reason && { reason }) }
+    // What has ended meanwhile stays ended.
+    if (part.state !== 'approval') return { ...part, approval }
     return { ...part, approval, state: approved ? 'running' : 'failed' }
   })
 }

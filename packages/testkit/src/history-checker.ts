@@ -149,7 +149,13 @@ class Check {
     const [expected, ...more] = mergeDeltas(covered.filter((each) => this.#isVisible(each))).toReversed()
     const last = this.#log.get(event.seq)
     // It has the place of the last event it stands for, also where that one is not said.
-    const wanted = expected && { ...expected, id: last?.id, seq: last?.seq, ts: last?.ts, covers: event.covers }
+    const wanted = expected && {
+      ...expected,
+      id: last?.id,
+      seq: last?.seq,
+      ts: last?.ts,
+      covers: event.covers,
+    }
     if (!wanted || !sameJson(event, wanted)) {
       this.#say('PHANTOM', event.seq, `${event.type} differs from the log: ${JSON.stringify(event)}`)
     }

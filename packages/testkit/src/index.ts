@@ -1,7 +1,6 @@
 export {
   type ChaosProxy,
   type ChaosProxyOptions,
-  type ChaosStats,
   type CutKind,
   type Faults,
   startChaosProxy,
@@ -14,7 +13,7 @@ export {
   type VerdictKind,
   checkHistory,
 } from './history-checker.ts'
-export { type InboxOptions, Inbox } from './inbox.ts'
+export { Inbox } from './inbox.ts'
 export { type LogUnderTest, logConformance } from './log-conformance.ts'
 export { type Random, createRandom } from './random.ts'
 export {

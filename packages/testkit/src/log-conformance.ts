@@ -13,10 +13,10 @@ import { describe, expect, test } from 'vitest'
 export interface LogUnderTest {
   readonly name: string
   /** Opens an empty log with these limits and a clock that the suite moves. */
-  open(options: {
+  readonly open: (options: {
     limits: { replayWindowMs: number; logBytes: number }
     now: () => number
-  }): Promise<EventLog>
+  }) => Promise<EventLog>
 }
 
 const LIMITS = { replayWindowMs: 30_000, logBytes: 20_000 }

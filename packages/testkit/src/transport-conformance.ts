@@ -14,7 +14,7 @@ import type { Wire } from './wires.ts'
 
 export interface TransportsUnderTest {
   /** Serves these agents, the first one as the default; `baseUrl` is `http://host:port`. */
-  serve(agents: readonly Agent[]): Promise<{ readonly baseUrl: string } & AsyncDisposable>
+  readonly serve: (agents: readonly Agent[]) => Promise<{ readonly baseUrl: string } & AsyncDisposable>
   /** Every pair of them is tested too: begun on one, resumed on the other. */
   readonly wires: readonly Wire[]
 }

@@ -1,5 +1,6 @@
 import { text } from 'node:stream/consumers'
-import type { Answer, CommandName, RequestId, ThreadEvent, ThreadReset } from '@turnpike/protocol'
+import type { Answer, CommandName, ThreadEvent, ThreadReset } from '@turnpike/protocol'
+import type { RequestId } from '@turnpike/protocol/wire'
 import { WebSocket } from 'ws'
 import { Inbox } from './inbox.ts'
 

@@ -43,10 +43,11 @@ export function createGatewayServer(options: GatewayServerOptions = {}): Gateway
     })
   const app = httpRoutes(gateway, threadStream)
   options.routes?.(app)
+  const answer = getRequestListener(app.fetch, { overrideGlobalObjects: false })
   const server = createServer(
     // Node gives a request far longer than an honest client needs.
     { headersTimeout: 10_000, requestTimeout: 30_000, connectionsCheckingInterval: 2_000 },
-    getRequestListener(app.fetch, { overrideGlobalObjects: false }),
+    (request, response) => void answer(request, response),
   )
   attachWebSocket(server, gateway, { path: '/stream', dialect: threadStream, subprotocol: 'turnpike.v1' })
 

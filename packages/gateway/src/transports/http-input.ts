@@ -1,13 +1,7 @@
 import type { HttpBindings } from '@hono/node-server'
 import type { Principal } from '@turnpike/agents'
-import {
-  type CommandName,
-  type PayloadOf,
-  GatewayError,
-  LIMITS,
-  decodeCommand,
-  parseJson,
-} from '@turnpike/protocol'
+import { type CommandName, type PayloadOf, GatewayError, LIMITS } from '@turnpike/protocol'
+import { decodeCommand, parseJson } from '@turnpike/protocol/wire'
 import type { Context } from 'hono'
 import { bearerToken } from '../admission.ts'
 import type { Gateway } from '../gateway.ts'

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import type { Principal } from '@turnpike/agents'
-import type { Dialect } from '@turnpike/protocol'
+import type { Dialect } from '@turnpike/protocol/wire'
 import type { Context, Hono } from 'hono'
 import type { Gateway } from '../gateway.ts'
 import { bytesOf } from '../link.ts'

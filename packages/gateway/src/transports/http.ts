@@ -1,4 +1,5 @@
-import { type Dialect, GatewayError } from '@turnpike/protocol'
+import { GatewayError } from '@turnpike/protocol'
+import { type Dialect } from '@turnpike/protocol/wire'
 import { type Context, Hono } from 'hono'
 import { cors } from 'hono/cors'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'

@@ -1,6 +1,7 @@
 import type { IncomingMessage, Server } from 'node:http'
 import type { Socket } from 'node:net'
-import { type DuplexDialect, type Limits, GatewayError } from '@turnpike/protocol'
+import { type Limits, GatewayError } from '@turnpike/protocol'
+import { type DuplexDialect } from '@turnpike/protocol/wire'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { bearerToken } from '../admission.ts'
 import type { Gateway } from '../gateway.ts'

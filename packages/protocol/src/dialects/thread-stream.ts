@@ -20,10 +20,10 @@ function decodeRequest(text: string): Request {
   const frame = parseJson(text)
   if (typeof frame !== 'object' || frame === null || Array.isArray(frame)) throw notARequest('an object')
   const { id, command, payload } = frame as Record<string, unknown>
-  if (typeof id !== 'string' && typeof id !== 'number') throw notARequest('an "id": a string or a number')
+  if (typeof id !== 'string' && !Number.isFinite(id)) throw notARequest('an "id": a string or a number')
   if (typeof id === 'string' && id.length > LIMITS.idChars) throw notARequest('an "id" of bearable length')
   if (typeof command !== 'string') throw notARequest('a "command": a string')
-  return { id, command, payload }
+  return { id: id as string | number, command, payload }
 }
 
 /**
