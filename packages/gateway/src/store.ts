@@ -1,4 +1,4 @@
-import { type EventId, type History, type Message, seqOf } from '@turnpike/protocol'
+import { type EventId, type History, type Message, LIMITS, seqOf } from '@turnpike/protocol'
 import type { ThreadRef } from './access.ts'
 import type { Snapshot } from './thread-window.ts'
 
@@ -64,10 +64,29 @@ export async function readHistory(
 }
 
 function page(head: EventId, all: readonly StoredMessage[], limit: number): HistoryPage {
-  // A run's two messages share a place, so a page never parts them.
-  let first = Math.max(0, all.length - limit)
-  while (first > 0 && all[first - 1]?.seq === all[first]?.seq) first--
+  const first = startOfPage(all, limit)
   const history = all.slice(first).map((entry) => entry.message)
   if (first === 0) return { head, history }
   return { head, history, more: true, before: all[first]?.seq ?? 0 }
+}
+
+/** Goes back turn by turn, so that a page never parts a question from its answer. */
+function startOfPage(all: readonly StoredMessage[], limit: number): number {
+  let first = all.length
+  let chars = 0
+  while (first > 0) {
+    let next = first - 1
+    while (next > 0 && all[next - 1]?.seq === all[next]?.seq) next--
+    for (const { message } of all.slice(next, first)) chars += charsOf(message)
+    const isLatest = first === all.length
+    if (!isLatest && (all.length - next > limit || chars > LIMITS.historyChars)) break
+    first = next
+  }
+  return first
+}
+
+function charsOf(message: Message): number {
+  let chars = 0
+  for (const part of message.parts) chars += 'text' in part ? part.text.length : JSON.stringify(part).length
+  return chars
 }

@@ -38,7 +38,7 @@ export const LIMITS = {
   rememberedRuns: 10_000,
   /** One event as JSON, and the answer text of one run, in characters. Above: `event-too-large`, `output-too-large`. */
   eventChars: 1_048_576,
-  answerChars: 16_777_216,
+  answerChars: 2_097_152,
   /** Longer deltas are cut into several events. */
   deltaChars: 16_384,
   /** Time a run may take before it ends with `run-timeout`. */
@@ -56,8 +56,9 @@ export const LIMITS = {
   flushEvents: 64,
   /** Answers waiting in a sink after which no further command of that connection is read. */
   answerBytes: 1_048_576,
-  /** Messages of a history sent with a reset, and messages of one page. */
+  /** Messages of a history or of one page, and about how many characters; the latest turn is always whole. */
   historyMessages: 200,
+  historyChars: 1_048_576,
   /** Time between pings, and the time a peer has to show life after one. */
   pingIntervalMs: 30_000,
   pongTimeoutMs: 10_000,

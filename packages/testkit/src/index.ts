@@ -32,5 +32,5 @@ export {
 } from './sse-client.ts'
 export { TestLink } from './test-link.ts'
 export { type TransportsUnderTest, transportConformance } from './transport-conformance.ts'
-export { type WebSocketClientOptions, WebSocketClient, connectWebSocket } from './websocket-client.ts'
+export { type StreamFrame, WebSocketClient, connectWebSocket } from './websocket-client.ts'
 export { type Wire, type WireStream, Refusal, sseWire, websocketWire } from './wires.ts'

@@ -1,0 +1,97 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { defineAgent } from '@turnpike/agents'
+import { type ThreadEvent, ORIGIN, parseEventId } from '@turnpike/protocol'
+import { ANONYMOUS, type Gateway, threadRef } from '@turnpike/gateway'
+import {
+  ALL_REPORTS,
+  type FollowedThread,
+  checkHistory,
+  createRandom,
+  followThread,
+  startChaosProxy,
+} from '@turnpike/testkit'
+import { expect, test } from 'vitest'
+import { serve } from './server.ts'
+
+const CLIENTS = 50
+const RUNS = 5
+const seed = Number(process.env['CHAOS_SEED'] ?? Date.now() % 1_000_000)
+
+/** Talks for about a quarter of a second, in bursts, and reports everything else there is in between. */
+const talker = defineAgent({
+  name: 'talker',
+  register: false,
+  async *run({ text }) {
+    for (let i = 0; i < 60; i++) {
+      if (i % 3 === 0) await sleep(10)
+      yield `${text}:${i} `
+      if (i === 30) yield* ALL_REPORTS
+    }
+  },
+})
+
+/** Everything that was logged for a thread, from the log itself. */
+async function loggedIn(gateway: Gateway, threadId: string): Promise<ThreadEvent[]> {
+  const { window, position, close } = await gateway.log.follow(
+    threadRef(ANONYMOUS, threadId),
+    { after: ORIGIN },
+    () => {},
+  )
+  const events: ThreadEvent[] = []
+  for (let seq = parseEventId(position).seq + 1; seq <= window.headSeq; seq++) {
+    const event = window.at(seq)
+    if (event) events.push(event)
+  }
+  close()
+  return events
+}
+
+test(`fifty clients cut again and again, on both wires, have every event once and in order (CHAOS_SEED=${seed})`, async () => {
+  await using server = await serve([talker])
+  await using proxy = await startChaosProxy({
+    target: { port: server.port },
+    seed,
+    faults: { cutEveryMs: [20, 250], kinds: ['reset', 'half-open'], sliceBytes: [1, 400], stallMs: [1, 30] },
+  })
+  const random = createRandom(seed)
+  const threads = Array.from({ length: CLIENTS }, (_, i) => `thread-${i}`)
+
+  const talk = async (threadId: string): Promise<void> => {
+    for (let n = 0; n < RUNS; n++) {
+      const body = JSON.stringify({ message: `${threadId}/${n}`, threadId })
+      const response = await fetch(`${server.baseUrl}/agents/talker/chat/stream`, { method: 'POST', body })
+      expect(await response.text()).toContain('event: finish')
+    }
+  }
+  const follow = (threadId: string): Promise<FollowedThread> => {
+    let finished = 0
+    return followThread({
+      wire: 'mixed',
+      baseUrl: `http://127.0.0.1:${proxy.port}`,
+      threadId,
+      random: random.fork(),
+      livenessMs: 300,
+      until: (event) => event.type === 'finish' && ++finished === RUNS,
+    })
+  }
+
+  // A thread has to be there before it can be followed.
+  const talks = threads.map(talk)
+  await expect
+    .poll(async () => (await server.gateway.store.threads('anonymous', { limit: 100 })).length)
+    .toBe(CLIENTS)
+  const followed = await Promise.all(threads.map(follow))
+  await Promise.all(talks)
+
+  let connects = 0
+  for (const [index, { records, messages, resets }] of followed.entries()) {
+    const threadId = threads[index] ?? ''
+    const log = await loggedIn(server.gateway, threadId)
+    expect(checkHistory({ log, records }), threadId).toEqual([])
+    expect(messages).toHaveLength(2 * RUNS)
+    expect(resets).toBe(0)
+    connects += followed[index]?.connects ?? 0
+  }
+  expect(connects).toBeGreaterThan(3 * CLIENTS)
+  expect(proxy.stats.resets + proxy.stats.halfOpens).toBeGreaterThan(2 * CLIENTS)
+}, 60_000)
