@@ -111,14 +111,19 @@ class WebSocketLink implements Link {
     this.#stopHeartbeat = this.#wheel.schedule(delayMs, () => this.#ping())
   }
 
-  /** A peer lives if anything came from it, or if it took anything: a slow reader gets to see the ping late. */
+  /**
+   * A peer lives if anything comes from it. One that had something left to take, and took of it, lives too: it gets to
+   * see the ping only behind all that.
+   */
   #ping(): void {
     const { pingIntervalMs, pongTimeoutMs } = this.#limits
-    const taken = this.#takenBytes()
     this.#alive = false
     this.#websocket.ping()
+    const isBehind = this.bufferedBytes > 0
+    const taken = this.#takenBytes()
     this.#stopHeartbeat = this.#wheel.schedule(pongTimeoutMs, () => {
-      if (!this.#alive && this.#takenBytes() === taken) this.#websocket.terminate()
+      const isTaking = isBehind && this.#takenBytes() > taken
+      if (!this.#alive && !isTaking) this.#websocket.terminate()
       else this.#pingAfter(Math.max(0, pingIntervalMs - pongTimeoutMs))
     })
   }
