@@ -40,7 +40,6 @@ function withValue(event: AgentEvent): AgentEvent {
 
 /** Cuts text into pieces of at most {@link LIMITS.deltaChars}, never through a surrogate pair. */
 export function splitText(text: string): readonly string[] {
-  if (text.length <= LIMITS.deltaChars) return text === '' ? [] : [text]
   const pieces: string[] = []
   for (let start = 0; start < text.length;) {
     let end = Math.min(start + LIMITS.deltaChars, text.length)

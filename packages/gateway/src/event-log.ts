@@ -1,4 +1,4 @@
-import type { EventId, ResetCause, ThreadEvent } from '@turnpike/protocol'
+import type { EventId, ResetCause } from '@turnpike/protocol'
 import type { ThreadRef } from './access.ts'
 import type { EventDraft, Snapshot, StartAt, ThreadWindow } from './thread-window.ts'
 
@@ -17,11 +17,11 @@ export interface Follow {
 /**
  * The log: append, and follow. The only queue there is.
  *
- * Events of one thread are numbered 1, 2, 3 … in the order of their appends. `append` returns a promise only where
- * the log is elsewhere.
+ * Events of one thread are numbered 1, 2, 3 … in the order of their appends. `append` returns that position; as a
+ * promise only where the log is elsewhere. A draft belongs to the log from then on and is not changed any more.
  */
 export interface EventLog {
-  append(thread: ThreadRef, draft: EventDraft): ThreadEvent | Promise<ThreadEvent>
+  append(thread: ThreadRef, draft: EventDraft): number | Promise<number>
   /** Subscribes first, then places the reader: what is appended meanwhile is not missed. `wake` tells of news. */
   follow(thread: ThreadRef, start: StartAt, wake: () => void): Promise<Follow>
   snapshot(thread: ThreadRef): Promise<Snapshot>

@@ -11,12 +11,11 @@ import {
 import {
   type AgentEvent,
   type CancelStatus,
-  type EventId,
   type EventPayload,
   type Limits,
   type Message,
-  type ThreadEvent,
   GatewayError,
+  LIMITS,
   textOf,
 } from '@turnpike/protocol'
 import type { ThreadRef } from './access.ts'
@@ -24,6 +23,7 @@ import { checkAgentEvent, splitText } from './agent-events.ts'
 import { Background } from './background.ts'
 import type { EventLog } from './event-log.ts'
 import type { Logger } from './logger.ts'
+import type { EventDraft } from './thread-window.ts'
 import type { TimerWheel } from './timer-wheel.ts'
 
 /** Yields in a row after which the agent lets the event loop turn, so that none can keep the process to itself. */
@@ -57,14 +57,14 @@ export class Run {
   readonly thread: ThreadRef
   readonly input: Message
   readonly messageId = randomUUID()
-  /** Resolves with the id of `start`. */
-  readonly started: Promise<EventId>
+  /** Resolves with the `seq` of `start`. */
+  readonly started: Promise<number>
   /** Resolves with the `seq` of the terminal event. */
   readonly ended: Promise<number>
   readonly #options: RunOptions
   readonly #abort = new AbortController()
   readonly #operations = new Set<Background>()
-  readonly #resolveStarted: (id: EventId) => void
+  readonly #resolveStarted: (seq: number) => void
   readonly #resolveEnded: (seq: number) => void
   #state: 'queued' | 'running' | 'ended' = 'queued'
   #stopReason: StopReason | undefined
@@ -79,7 +79,7 @@ export class Run {
     this.id = options.id
     this.thread = options.thread
     this.input = options.input
-    const started = Promise.withResolvers<EventId>()
+    const started = Promise.withResolvers<number>()
     const ended = Promise.withResolvers<number>()
     this.started = started.promise
     this.ended = ended.promise
@@ -146,8 +146,8 @@ export class Run {
   async #logStart(): Promise<void> {
     const { agent } = this.#options
     const { input } = this
-    const event = await this.#append({ type: 'start', agent: agent.name, input, messageId: this.messageId })
-    this.#resolveStarted(event.id)
+    const { messageId } = this
+    this.#resolveStarted(await this.#append({ type: 'start', agent: agent.name, input, messageId }))
   }
 
   async #drive(history: readonly Message[], context: RunContext): Promise<void> {
@@ -201,7 +201,7 @@ export class Run {
     if (event.type === 'text-delta') return this.#takeText(event.delta, event.channel)
     if (event.type === 'tool-call-args' && this.#stopReason) return
     this.#count(event)
-    this.#log(event)
+    this.#log({ ...event, runId: this.id })
   }
 
   #takeText(text: string, channel: 'answer' | 'reasoning'): void {
@@ -213,7 +213,12 @@ export class Run {
         throw new GatewayError('output-too-large', `The answer exceeds ${answerChars} characters.`)
       }
     }
-    for (const delta of splitText(text)) this.#log({ type: 'text-delta', delta, channel })
+    if (text.length <= LIMITS.deltaChars) this.#logDelta(text, channel)
+    else for (const delta of splitText(text)) this.#logDelta(delta, channel)
+  }
+
+  #logDelta(delta: string, channel: 'answer' | 'reasoning'): void {
+    if (delta !== '') this.#log({ type: 'text-delta', runId: this.id, delta, channel })
   }
 
   #count(event: AgentEvent): void {
@@ -227,7 +232,7 @@ export class Run {
     const operation = new Background({
       name,
       work,
-      report: (background) => this.#log({ type: 'run-update', background }),
+      report: (background) => this.#log({ type: 'run-update', runId: this.id, background }),
       onEnd: (error) => {
         this.#operations.delete(operation)
         if (error) this.#options.logger.error({ runId: this.id, error }, 'a background operation failed')
@@ -289,7 +294,7 @@ export class Run {
   }
 
   async #settle(terminal: EventPayload): Promise<void> {
-    const { seq } = await this.#append(terminal)
+    const seq = await this.#append(terminal)
     try {
       await this.#options.onEnd(this)
     } finally {
@@ -304,14 +309,13 @@ export class Run {
   }
 
   /** Appends without waiting; a log that is elsewhere and refuses ends the run. */
-  #log(payload: EventPayload): void {
-    const appended = this.#append(payload)
+  #log(draft: EventDraft): void {
+    const appended = this.#options.log.append(this.thread, draft)
     if (appended instanceof Promise) appended.catch((error: unknown) => this.#endFailed(error))
   }
 
-  #append(payload: EventPayload): ThreadEvent | Promise<ThreadEvent> {
-    const { log, thread, id } = this.#options
-    return log.append(thread, { ...payload, runId: id })
+  #append(payload: EventPayload): number | Promise<number> {
+    return this.#options.log.append(this.thread, { ...payload, runId: this.id })
   }
 
   #deadline(delayMs: number, task: () => void): void {

@@ -2,7 +2,6 @@ import { createHash, randomUUID } from 'node:crypto'
 import type { Agent, Principal } from '@turnpike/agents'
 import {
   type CancelStatus,
-  type EventId,
   type Limits,
   type Message,
   type PayloadOf,
@@ -35,8 +34,8 @@ export interface Sent {
   readonly thread: ThreadRef
   readonly runId: string
   readonly status: 'started' | 'queued'
-  /** Resolves with the id of the run's `start`, and with the `seq` of its terminal event. */
-  readonly started: Promise<EventId>
+  /** Resolve with the `seq` of the run's `start`, and of its terminal event. */
+  readonly started: Promise<number>
   readonly ended: Promise<number>
 }
 

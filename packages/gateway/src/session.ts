@@ -141,7 +141,7 @@ export class Session {
     this.#subscriptions.set(thread.key, subscription)
     if (onRunEnd) void sent.ended.then((seq) => subscription.endAt(seq))
     sent.started
-      .then((id) => subscription.place({ from: id }))
+      .then((seq) => subscription.place({ from: seq }))
       .then((opening) => {
         if (!opening.recovered) this.#reset(sent, { ...opening, cause: opening.cause ?? 'expired' })
         subscription.begin()

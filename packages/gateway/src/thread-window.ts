@@ -5,7 +5,6 @@ import {
   type Message,
   type ResetCause,
   type ThreadEvent,
-  isTerminal,
   mergeDeltas,
   mintEventId,
   parseEventId,
@@ -20,8 +19,8 @@ const EVENT_OVERHEAD_BYTES = 160
 /** What a run hands the log; the log adds position and time. */
 export type EventDraft = EventPayload & { readonly runId: string }
 
-/** Where a reader starts: behind an event it has, at an event it wants, or with what comes next. */
-export type StartAt = { readonly after: EventId } | { readonly from: EventId } | 'head'
+/** Where a reader starts: behind an event it has, at the position of one it wants, or with what comes next. */
+export type StartAt = { readonly after: EventId } | { readonly from: number } | 'head'
 
 /** A message that events still in the log have touched, and where it stands in the thread. */
 export interface OpenMessage {
@@ -53,11 +52,14 @@ export class ThreadWindow {
   readonly #ticker: Ticker
   readonly #followers = new Set<() => void>()
   readonly #slabs = new Map<string, Slab>()
-  #events: ThreadEvent[] = []
-  /** Index in `#events` of the first event that still counts. */
+  // Events are kept as they were handed in, with their time beside them; the rest of an event follows from its
+  // position, and is put together when somebody reads it. What is kept is what the garbage collector has to carry.
+  #drafts: EventDraft[] = []
+  #times: number[] = []
+  /** Index of the first event that still counts. */
   #start = 0
   #bytes = 0
-  #head: EventId
+  #head: EventId | undefined
   #headSeq: number
   #headMs: number
   /** The id of the event before the first one held. */
@@ -82,7 +84,7 @@ export class ThreadWindow {
   }
 
   get head(): EventId {
-    return this.#head
+    return (this.#head ??= mintEventId(this.#headMs, this.#headSeq))
   }
 
   get headSeq(): number {
@@ -100,38 +102,41 @@ export class ThreadWindow {
   }
 
   get #count(): number {
-    return this.#events.length - this.#start
+    return this.#drafts.length - this.#start
   }
 
-  /** Numbers an event and adds it; readers are told at the end of the turn. */
-  append(draft: EventDraft, now: number): ThreadEvent {
+  /** Numbers an event and adds it; readers are told at the end of the turn. Returns its position. */
+  append(draft: EventDraft, now: number): number {
     const seq = ++this.#headSeq
-    const ts = (this.#headMs = Math.max(now, this.#headMs))
-    const id = (this.#head = mintEventId(ts, seq))
-    const event = withEnvelope(draft, { id, seq, threadId: this.#threadId, ts })
-    this.#events.push(event)
-    this.#bytes += sizeOf(event)
-    this.#trackRun(event)
+    if (now > this.#headMs) this.#headMs = now
+    this.#head = undefined
+    this.#drafts.push(draft)
+    this.#times.push(this.#headMs)
+    this.#bytes += sizeOf(draft)
+    if (draft.type !== 'text-delta') this.#trackRun(draft, seq)
     if (this.#bytes > this.#limits.logBytes) this.trim(now)
-    this.#tell(event)
-    return event
+    this.#tell(draft)
+    return seq
   }
 
   /** The event at a position that the window holds. */
   at(seq: number): ThreadEvent | undefined {
-    return this.#events[this.#start + seq - this.#floorSeq - 1]
+    const index = this.#start + seq - this.#floorSeq - 1
+    const draft = this.#drafts[index]
+    const ts = this.#times[index]
+    if (!draft || ts === undefined || index < this.#start) return undefined
+    return withEnvelope(draft, { id: mintEventId(ts, seq), seq, threadId: this.#threadId, ts })
   }
 
   /** Finds where a reader goes on; a cursor is good only where exactly that event is known. */
   place(start: StartAt): Placement {
     if (start === 'head') return {}
     if ('from' in start) {
-      const { seq } = parseEventId(start.from)
-      if (this.at(seq)?.id !== start.from) return { cause: 'expired' }
-      return { position: this.at(seq - 1)?.id ?? this.#floor }
+      if (start.from <= this.#floorSeq) return { cause: 'expired' }
+      return { position: this.at(start.from - 1)?.id ?? this.#floor }
     }
     const { id, seq } = parseEventId(start.after)
-    if (id === this.#floor || id === this.#head) return { position: id }
+    if (id === this.#floor || id === this.head) return { position: id }
     if (seq > this.#headSeq) return { cause: 'unknown' }
     if (seq < this.#floorSeq) return { cause: 'expired' }
     return this.at(seq)?.id === id ? { position: id } : { cause: 'rolled-back' }
@@ -145,7 +150,7 @@ export class ThreadWindow {
       const run = this.#runs.get(message.runId ?? '')
       if (run) messages.push({ message, seq: run.startSeq })
     }
-    return { head: this.#head, messages }
+    return { head: this.head, messages }
   }
 
   /** Wakes a reader whenever there is news, until the returned function is called. */
@@ -176,21 +181,24 @@ export class ThreadWindow {
     // Below the cap by an eighth, so that a full log is not trimmed event by event.
     const room = this.#bytes > this.#limits.logBytes ? (this.#limits.logBytes * 7) / 8 : Infinity
     const before = this.#start
-    for (let event = this.#events[this.#start]; event; event = this.#events[this.#start]) {
-      const wanted = event.ts >= oldest || event.seq >= openSeq
+    for (let draft = this.#drafts[this.#start]; draft; draft = this.#drafts[this.#start]) {
+      const ts = this.#times[this.#start] ?? 0
+      const seq = this.#floorSeq + 1
+      const wanted = ts >= oldest || seq >= openSeq
       if (wanted && this.#bytes <= room) break
-      if (event.seq > this.#foldedSeq) this.#fold()
-      this.#floor = event.id
-      this.#floorSeq = event.seq
-      this.#bytes -= sizeOf(event)
+      if (seq > this.#foldedSeq) this.#fold()
+      this.#floor = mintEventId(ts, seq)
+      this.#floorSeq = seq
+      this.#bytes -= sizeOf(draft)
       this.#start++
     }
     if (this.#start !== before) this.#release()
   }
 
   #release(): void {
-    if (this.#start * 2 > this.#events.length) {
-      this.#events = this.#events.slice(this.#start)
+    if (this.#start * 2 > this.#drafts.length) {
+      this.#drafts = this.#drafts.slice(this.#start)
+      this.#times = this.#times.slice(this.#start)
       this.#start = 0
     }
     for (const slab of this.#slabs.values()) slab.trim(this.#floorSeq + 1)
@@ -202,19 +210,19 @@ export class ThreadWindow {
     if (this.#count === 0) this.#slabs.clear()
   }
 
-  #trackRun(event: ThreadEvent): void {
-    if (event.type === 'start') {
-      this.#runs.set(event.runId, { startSeq: event.seq })
+  #trackRun({ type, runId }: EventDraft, seq: number): void {
+    if (type === 'start') {
+      this.#runs.set(runId, { startSeq: seq })
       this.#firstDeltaDue = true
-    } else if (isTerminal(event)) {
-      const run = this.#runs.get(event.runId)
-      if (run) run.endSeq = event.seq
+    } else if (type === 'finish' || type === 'error') {
+      const run = this.#runs.get(runId)
+      if (run) run.endSeq = seq
     }
   }
 
   /** The first delta of a run goes at once; only what follows waits for its turn's neighbours. */
-  #tell(event: ThreadEvent): void {
-    const atOnce = this.#firstDeltaDue && event.type === 'text-delta'
+  #tell({ type }: EventDraft): void {
+    const atOnce = this.#firstDeltaDue && type === 'text-delta'
     if (atOnce) this.#firstDeltaDue = false
     if (this.#followers.size === 0) return
     if (atOnce) this.#wake()
@@ -237,7 +245,7 @@ export class ThreadWindow {
   }
 }
 
-/** Spelt out for text deltas, which are nearly all there is: a spread costs as much as the rest of an append. */
+/** Spelt out for text deltas, which are nearly all there is: a spread costs as much as encoding one. */
 function withEnvelope(
   draft: EventDraft,
   { id, seq, threadId, ts }: { id: EventId; seq: number; threadId: string; ts: number },
@@ -250,7 +258,7 @@ function withEnvelope(
   return { id, seq, type, threadId, runId, ts, ...payload } as ThreadEvent
 }
 
-function sizeOf(event: ThreadEvent): number {
-  const text = event.type === 'text-delta' ? event.delta : JSON.stringify(event)
+function sizeOf(draft: EventDraft): number {
+  const text = draft.type === 'text-delta' ? draft.delta : JSON.stringify(draft)
   return EVENT_OVERHEAD_BYTES + Buffer.byteLength(text)
 }

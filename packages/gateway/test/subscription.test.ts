@@ -1,6 +1,13 @@
-import { type ThreadEvent, type ThreadReset, LIMITS, advance, mergeDeltas } from '@turnpike/protocol'
+import {
+  type ThreadEvent,
+  type ThreadReset,
+  LIMITS,
+  advance,
+  mergeDeltas,
+  mintEventId,
+} from '@turnpike/protocol'
 import { threadStream } from '@turnpike/protocol/thread-stream'
-import { ANONYMOUS, type EventDraft, threadRef } from '@turnpike/gateway'
+import { ANONYMOUS, type EventDraft, type ThreadRef, threadRef } from '@turnpike/gateway'
 import { MemoryLog } from '@turnpike/gateway/memory-log'
 import { MemoryStore } from '@turnpike/gateway/memory-store'
 import { TestLink } from '@turnpike/testkit'
@@ -10,12 +17,23 @@ import { Subscription } from '../src/subscription.ts'
 
 const thread = threadRef(ANONYMOUS, 't')
 
+/** A log that keeps what was appended, beyond its window. */
+class RecordedLog extends MemoryLog {
+  readonly events: ThreadEvent[] = []
+
+  override append(to: ThreadRef, draft: EventDraft): number {
+    const seq = super.append(to, draft)
+    this.events.push({ ...draft, seq, id: mintEventId(0, seq), threadId: to.id, ts: 0 } as ThreadEvent)
+    return seq
+  }
+}
+
 function setUp(options: { reasoning?: boolean; logBytes?: number } = {}): {
-  log: MemoryLog
+  log: RecordedLog
   link: TestLink
   subscription: Subscription
 } {
-  const log = new MemoryLog({ limits: { logBytes: options.logBytes ?? LIMITS.logBytes } })
+  const log = new RecordedLog({ limits: { logBytes: options.logBytes ?? LIMITS.logBytes } })
   const link = new TestLink()
   const subscription = new Subscription({
     log,
@@ -176,20 +194,21 @@ test('hides reasoning from who did not ask for it, and says so in covers, from a
   await fc.assert(
     fc.asyncProperty(texts, fc.nat(), fc.boolean(), async (deltas, cut, live) => {
       const { log, link, subscription } = setUp()
-      const events = [log.append(thread, start)]
+      log.append(thread, start)
       const append = (): void => {
-        for (const [hidden, text] of deltas)
-          events.push(log.append(thread, delta(text, hidden ? 'reasoning' : 'answer')))
+        for (const [hidden, text] of deltas) log.append(thread, delta(text, hidden ? 'reasoning' : 'answer'))
       }
       if (!live) append()
-      const from = events[cut % events.length]
-      await subscription.place(from ? { after: from.id } : 'head')
+      const from = (cut % log.events.length) + 1
+      const follow = await log.follow(thread, 'head', () => {})
+      const id = follow.window.at(from)?.id
+      await subscription.place(id ? { after: id } : 'head')
       subscription.begin()
       if (live) append()
       await turn()
-      const missed = events.slice(from?.seq ?? 0)
+      const missed = log.events.slice(from)
       const visible = missed.filter((event) => event.type === 'text-delta' && event.channel === 'answer')
-      expect(textOf(link.frames, from?.seq)).toBe(
+      expect(textOf(link.frames, from)).toBe(
         visible.map((event) => ('delta' in event ? event.delta : '')).join(''),
       )
     }),
@@ -218,7 +237,7 @@ test('delivers every schedule of appends, stalls and drains whole and in order',
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (schedule) => {
       const { log, link, subscription } = setUp()
-      const events = [log.append(thread, start)]
+      log.append(thread, start)
       await subscription.place('head')
       subscription.begin()
       const drain = (): void => {
@@ -228,7 +247,7 @@ test('delivers every schedule of appends, stalls and drains whole and in order',
       }
       for (const move of schedule) {
         if (move.do === 'append') {
-          for (let i = 0; i < move.n; i++) events.push(log.append(thread, delta(`${events.length} `)))
+          for (let i = 0; i < move.n; i++) log.append(thread, delta(`${log.events.length} `))
         } else if (move.do === 'stall') link.reading = false
         else if (move.do === 'drain') drain()
         else await turn()
@@ -236,7 +255,7 @@ test('delivers every schedule of appends, stalls and drains whole and in order',
       drain()
       await turn()
       drain()
-      const whole = mergeDeltas(events.slice(1)).map((event) => ('delta' in event ? event.delta : ''))
+      const whole = mergeDeltas(log.events.slice(1)).map((event) => ('delta' in event ? event.delta : ''))
       expect(textOf(link.frames, 1)).toBe(whole.join(''))
     }),
     { numRuns: 60 },

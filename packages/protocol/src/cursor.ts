@@ -13,13 +13,21 @@ const MS_DIGITS = 13
 const SEQ_DIGITS = 10
 const PATTERN = /^(\d{1,13})-(\d{1,10})$/
 
-/** The cursor before a thread's first event. */
-export const ORIGIN = mintEventId(0, 0)
+let latestMs = -1
+let latestPrefix = ''
 
 /** Makes the id of event number `seq`, logged at `ms` since the epoch. */
 export function mintEventId(ms: number, seq: number): EventId {
-  return `${pad(ms, MS_DIGITS)}-${pad(seq, SEQ_DIGITS)}` as EventId
+  // Ids are made in the order of time, so the first half is nearly always the one just made.
+  if (ms !== latestMs) {
+    latestMs = ms
+    latestPrefix = `${pad(ms, MS_DIGITS)}-`
+  }
+  return (latestPrefix + pad(seq, SEQ_DIGITS)) as EventId
 }
+
+/** The cursor before a thread's first event. */
+export const ORIGIN = mintEventId(0, 0)
 
 /**
  * Reads an id that a client sent, padded or not.

@@ -39,7 +39,7 @@ export function logConformance({ name, open }: LogUnderTest): void {
       await using bench = await setUp(open)
       await bench.append(startOf('r1'))
       const other = await bench.log.append(threadRef(ANONYMOUS, 'other'), { ...startOf('r2'), runId: 'r2' })
-      expect(other.seq).toBe(1)
+      expect(other).toBe(1)
       expect(await bench.readAll()).toHaveLength(1)
     })
 
@@ -110,18 +110,20 @@ export function logConformance({ name, open }: LogUnderTest): void {
 
     test('keeps the run in progress however old it gets', async () => {
       await using bench = await setUp(open)
-      const start = await bench.append(startOf('r1'))
+      await bench.append(startOf('r1'))
+      const start = (await bench.readAll())[0]?.id ?? ORIGIN
       bench.clock.now += 10 * LIMITS.replayWindowMs
       await bench.append(deltaOf('r1', 'late'))
-      expect(read(await bench.follow({ after: start.id }))).toHaveLength(1)
+      expect(read(await bench.follow({ after: start }))).toHaveLength(1)
     })
 
     test('lets go of the oldest beyond its cap, and still folds the whole answer', async () => {
       await using bench = await setUp(open)
-      const start = await bench.append(startOf('r1'))
+      await bench.append(startOf('r1'))
+      const start = (await bench.readAll())[0]?.id ?? ORIGIN
       const words = Array.from({ length: 300 }, (_, i) => `word ${i} `)
       for (const word of words) await bench.append(deltaOf('r1', word))
-      const follow = await bench.follow({ after: start.id })
+      const follow = await bench.follow({ after: start })
       expect(follow.cause).toBe('expired')
       const answer = follow.snapshot?.messages.at(-1)?.message
       expect(answer).toMatchObject({ status: 'open', parts: [{ type: 'text', text: words.join('') }] })
@@ -157,8 +159,8 @@ export function logConformance({ name, open }: LogUnderTest): void {
       await bench.run('r1', ['a'])
       const start = await bench.append(startOf('r2'))
       await bench.append(deltaOf('r2', 'b'))
-      const follow = await bench.follow({ from: start.id })
-      expect(read(follow).map((event) => event.seq)).toEqual([start.seq, start.seq + 1])
+      const follow = await bench.follow({ from: start })
+      expect(read(follow).map((event) => event.seq)).toEqual([start, start + 1])
     })
   })
 }
@@ -167,7 +169,7 @@ interface Bench extends AsyncDisposable {
   readonly log: EventLog
   readonly thread: ThreadRef
   readonly clock: { now: number }
-  append(payload: Draft): Promise<ThreadEvent>
+  append(payload: Draft): Promise<number>
   run(runId: string, texts: readonly string[]): Promise<void>
   follow(start: Parameters<EventLog['follow']>[1]): Promise<Follow>
   readAll(): Promise<ThreadEvent[]>

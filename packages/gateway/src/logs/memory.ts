@@ -1,4 +1,4 @@
-import { type EventId, type Limits, type ThreadEvent, LIMITS, ORIGIN } from '@turnpike/protocol'
+import { type EventId, type Limits, LIMITS, ORIGIN } from '@turnpike/protocol'
 import type { ThreadKey, ThreadRef } from '../access.ts'
 import type { EventLog, Follow } from '../event-log.ts'
 import { type EventDraft, type Snapshot, type StartAt, ThreadWindow } from '../thread-window.ts'
@@ -30,7 +30,7 @@ export class MemoryLog implements EventLog {
     this.#sweeper.unref()
   }
 
-  append(thread: ThreadRef, draft: EventDraft): ThreadEvent {
+  append(thread: ThreadRef, draft: EventDraft): number {
     return this.#window(thread).append(draft, this.#now())
   }
 
