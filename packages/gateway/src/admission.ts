@@ -3,6 +3,7 @@ import type { Principal } from '@turnpike/agents'
 import { GatewayError } from '@turnpike/protocol'
 import { ANONYMOUS } from './access.ts'
 import type { Logger } from './logger.ts'
+import type { TimerWheel } from './timer-wheel.ts'
 
 /**
  * Tells who a token belongs to; null refuses it. One that throws refuses too, and the cause goes to the log.
@@ -18,6 +19,9 @@ export interface AdmissionOptions {
   /** @default [] */
   readonly allowedOrigins?: AllowedOrigins | undefined
   readonly logger: Logger
+  readonly wheel: TimerWheel
+  /** Time a verdict may take. */
+  readonly deadlineMs: number
 }
 
 /** Who may come in: the same two questions on every wire, where from and who. */
@@ -48,19 +52,32 @@ export class Admission {
     throw new GatewayError('origin-not-allowed', 'This origin is not on the list of allowed origins.')
   }
 
-  /** @throws GatewayError `unauthorized` where a token is needed and this one, or its absence, does not do */
+  /**
+   * @throws GatewayError `unauthorized` where a token is needed and this one, or its absence, does not do;
+   *   `auth-timeout` where there is no verdict in time
+   */
   async principalOf(token: string | undefined): Promise<Principal> {
     const { authenticate, logger } = this.#options
     if (!authenticate) return ANONYMOUS
     if (token === undefined) throw new GatewayError('unauthorized', 'A token is required.')
     let principal: Principal | null = null
     try {
-      principal = token === '' ? null : await authenticate(token)
+      principal = token === '' ? null : await this.#inTime(authenticate(token))
     } catch (error) {
+      if (error instanceof GatewayError) throw error
       logger.error({ error }, 'the authenticator failed')
     }
     if (!principal) throw new GatewayError('unauthorized', 'The token was not accepted.')
     return principal
+  }
+
+  async #inTime<Verdict>(verdict: Promise<Verdict>): Promise<Verdict> {
+    const { wheel, deadlineMs } = this.#options
+    const late = Promise.withResolvers<never>()
+    const stop = wheel.schedule(deadlineMs, () =>
+      late.reject(new GatewayError('auth-timeout', 'There was no verdict on the token in time.')),
+    )
+    return Promise.race([verdict, late.promise]).finally(stop)
   }
 }
 

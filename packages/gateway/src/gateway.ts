@@ -16,7 +16,7 @@ import { TimerWheel } from './timer-wheel.ts'
 const DRAIN_BATCH = 250
 const DRAIN_TICK_MS = 100
 
-export interface GatewayOptions extends Omit<AdmissionOptions, 'logger'> {
+export interface GatewayOptions extends Pick<AdmissionOptions, 'authenticate' | 'allowedOrigins'> {
   readonly log: EventLog
   readonly store: Store
   /** What is served. @default the process-wide registry, so an agent made later is reachable at once */
@@ -53,8 +53,8 @@ export class Gateway {
     this.log = log
     this.store = store
     this.logger = logger
-    this.admission = new Admission({ ...options, logger })
     const { limits, wheel } = this
+    this.admission = new Admission({ ...options, logger, wheel, deadlineMs: limits.earlyMs })
     const findAgent = (name?: string): Agent | undefined => this.agents.get(name)
     this.runs = new Runs({ log, store, limits, wheel, logger, findAgent, whenBusy })
   }

@@ -61,11 +61,14 @@ export class Run {
   readonly started: Promise<number>
   /** Resolves with the `seq` of the terminal event. */
   readonly ended: Promise<number>
+  /** Resolves once its messages are stored, too. */
+  readonly settled: Promise<void>
   readonly #options: RunOptions
   readonly #abort = new AbortController()
   readonly #operations = new Set<Background>()
   readonly #resolveStarted: (seq: number) => void
   readonly #resolveEnded: (seq: number) => void
+  readonly #resolveSettled: () => void
   #state: 'queued' | 'running' | 'ended' = 'queued'
   #stopReason: StopReason | undefined
   #outcome: CancelStatus = 'cancelling'
@@ -85,6 +88,9 @@ export class Run {
     this.ended = ended.promise
     this.#resolveStarted = started.resolve
     this.#resolveEnded = ended.resolve
+    const settled = Promise.withResolvers<void>()
+    this.settled = settled.promise
+    this.#resolveSettled = settled.resolve
   }
 
   get state(): 'queued' | 'running' | 'ended' {
@@ -117,7 +123,7 @@ export class Run {
    */
   stop(reason: StopReason): CancelStatus {
     for (const operation of [...this.#operations]) operation.cancel()
-    if (this.#state === 'queued') void this.#endUnstarted(reason)
+    if (this.#state === 'queued') this.#ignoreFailure(this.#endUnstarted(reason))
     if (this.#state !== 'running' || this.#stopReason) return this.#outcome
     this.#stopReason = reason
     this.#deadline(this.#options.limits.graceMs, () => this.#endStopped())
@@ -294,11 +300,11 @@ export class Run {
   }
 
   async #settle(terminal: EventPayload): Promise<void> {
-    const seq = await this.#append(terminal)
     try {
+      this.#resolveEnded(await this.#append(terminal))
       await this.#options.onEnd(this)
     } finally {
-      this.#resolveEnded(seq)
+      this.#resolveSettled()
     }
   }
 

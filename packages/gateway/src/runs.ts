@@ -108,7 +108,7 @@ export class Runs {
     const interrupt = this.#options.wheel.schedule(graceMs, () => {
       for (const run of [...this.#active]) run.stop('interrupted')
     })
-    await Promise.all([...this.#active].map((run) => run.ended))
+    await Promise.all([...this.#active].map((run) => run.settled))
     interrupt()
     for (const { run } of this.#known.values()) run?.stop('interrupted')
   }

@@ -98,7 +98,10 @@ export class Session {
     this.#subscriptions.get(thread.key)?.close()
     const subscription = new Subscription({ ...this.#options, thread, reasoning })
     this.#subscriptions.set(thread.key, subscription)
-    const opening = await subscription.place(after ? { after } : 'head')
+    const opening = await subscription.place(after ? { after } : 'head').catch((error: unknown) => {
+      this.#subscriptions.delete(thread.key)
+      throw error
+    })
     return { answer: { ok: true, ...opening }, begin: () => subscription.begin() }
   }
 

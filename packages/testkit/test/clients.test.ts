@@ -1,6 +1,13 @@
 import { once } from 'node:events'
-import { type IncomingMessage, type RequestListener, type Server, createServer } from 'node:http'
+import {
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+  createServer,
+} from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { text } from 'node:stream/consumers'
 import {
   type EventId,
   type Message,
@@ -59,6 +66,12 @@ async function startServer(
   }
 }
 
+async function listOf<T>(values: AsyncIterable<T>): Promise<T[]> {
+  const list: T[] = []
+  for await (const value of values) list.push(value)
+  return list
+}
+
 const notFound: RequestListener = (_request, response) => void response.writeHead(404).end('nothing here')
 
 describe('the inbox', () => {
@@ -85,7 +98,7 @@ describe('the inbox', () => {
     inbox.push(1)
     inbox.end()
     inbox.push(2)
-    expect(await Array.fromAsync(inbox)).toEqual([1])
+    expect(await listOf(inbox)).toEqual([1])
     await expect(inbox.next()).rejects.toThrow('it has ended')
 
     const broken = new Inbox<number>()
@@ -169,20 +182,21 @@ describe('the event stream parser', () => {
 
 describe('the event stream client', () => {
   test('sends what it is given, and reads events as JSON', async () => {
-    await using server = await startServer(async (request, response) => {
-      const body = Buffer.concat(await request.toArray()).toString()
+    const answer = async (request: IncomingMessage, response: ServerResponse) => {
       const { method, headers } = request
+      const body = await text(request)
       response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8' })
       response.write(
         `: beat\nid: 1\nevent: seen\ndata: ${JSON.stringify({ method, body, last: headers['last-event-id'] })}\n\n`,
       )
       response.end('id: 2\n\n')
-    })
+    }
+    await using server = await startServer((request, response) => void answer(request, response))
     const headers = { 'last-event-id': '0' }
     await using stream = await openEventStream({ url: server.baseUrl, body: { message: 'hi' }, headers })
     expect([stream.status, stream.body]).toEqual([200, undefined])
     const data = { method: 'POST', body: '{"message":"hi"}', last: '0' }
-    expect(await Array.fromAsync(stream.events)).toEqual([{ id: '1', event: 'seen', data }])
+    expect(await listOf(stream.events)).toEqual([{ id: '1', event: 'seen', data }])
     expect([stream.lastEventId, stream.comments]).toEqual(['2', 1])
   })
 
@@ -265,8 +279,10 @@ describe('the WebSocket client', () => {
     client.pause()
     const frame = JSON.stringify({ type: 'goodbye', code: 'x'.repeat(1 << 20) })
     const sent = Array.from({ length: 16 }, () => new Promise((resolve) => websocket.send(frame, resolve)))
-    client.sendRaw('still writing')
-    await once(websocket, 'message')
+    for (let turn = 0; turn < 100; turn++) {
+      client.sendRaw('still writing')
+      await once(websocket, 'message')
+    }
     expect(client.inbox.size).toBe(0)
     expect(websocket.bufferedAmount).toBeGreaterThan(0)
     client.resume()
@@ -294,7 +310,9 @@ describe('the WebSocket client', () => {
 })
 
 /** A thread that grows by an event a millisecond, served without a gateway; old events are forgotten. */
-async function startThread({ length, window }: { length: number; window: number }) {
+async function startThread(options: { length: number; window: number; skipOnce?: number }) {
+  const { length, window } = options
+  let { skipOnce } = options
   const log: ThreadEvent[] = []
   const wakers = new Set<() => void>()
   const input: Message = { id: 'in', role: 'user', parts: [], status: 'done', createdAt: 1 }
@@ -323,7 +341,10 @@ async function startThread({ length, window }: { length: number; window: number 
   const follow = (from: number, write: (event: ThreadEvent) => void) => {
     let position = from
     const pump = () => {
-      for (const event of mergeDeltas(log.slice(position))) write(event)
+      for (const event of mergeDeltas(log.slice(position))) {
+        if (event.seq !== skipOnce) write(event)
+        else skipOnce = undefined
+      }
       position = log.length
     }
     pump()
@@ -405,6 +426,17 @@ describe('the follower', () => {
       const followed = await followThread({ ...thread, wire, threadId: 't', random: createRandom(1) })
       expect(followed.resets).toBe(1)
       expect(checkHistory({ log: thread.log, records: followed.records })).toEqual([])
+    }
+  })
+
+  test('comes back for what it was not given, and the checker tells that it was not', async () => {
+    for (const wire of ['websocket', 'sse'] as const) {
+      await using thread = await startThread({ length: 50, window: 100, skipOnce: 20 })
+      const followed = await followThread({ ...thread, wire, threadId: 't', random: createRandom(1) })
+      expect(checkHistory({ log: thread.log, records: followed.records })).toMatchObject([
+        { kind: 'SILENT-GAP', at: 20 },
+      ])
+      expect(followed.connects).toBe(2)
     }
   })
 

@@ -10,6 +10,9 @@ import type { TimerWheel } from '../timer-wheel.ts'
 import { upgradeRouter } from './upgrade-router.ts'
 import { websocketFraming } from './websocket-framing.ts'
 
+/** Time that a peer has to answer a close. */
+const CLOSE_TIMEOUT_MS = 2_000
+
 export interface WebSocketOptions {
   readonly path: string
   readonly dialect: DuplexDialect
@@ -21,15 +24,19 @@ export interface WebSocketOptions {
 export function attachWebSocket(server: Server, gateway: Gateway, options: WebSocketOptions): () => void {
   const { path, dialect, subprotocol } = options
   const { limits, wheel } = gateway
-  const sockets = new WebSocketServer({
+  // Not in the call itself: the published types do not know all of these yet.
+  const settings = {
     noServer: true,
     clientTracking: false,
     perMessageDeflate: false,
+    // A peer that does not read does not see the close either.
+    closeTimeout: CLOSE_TIMEOUT_MS,
     maxPayload: limits.frameBytes,
     maxFragments: limits.frameFragments,
     maxBufferedChunks: limits.frameBufferedChunks,
-    handleProtocols: () => subprotocol ?? false,
-  })
+    handleProtocols: () => subprotocol ?? (false as const),
+  }
+  const sockets = new WebSocketServer(settings)
   return upgradeRouter(server).add(path, (request, socket, head) => {
     gateway.admission.assertOrigin(request.headers)
     assertSubprotocol(request, subprotocol)
