@@ -57,18 +57,12 @@ export class Run {
   readonly thread: ThreadRef
   readonly input: Message
   readonly messageId = randomUUID()
-  /** Resolves with the `seq` of `start`. */
-  readonly started: Promise<number>
-  /** Resolves with the `seq` of the terminal event. */
-  readonly ended: Promise<number>
-  /** Resolves once its messages are stored, too. */
-  readonly settled: Promise<void>
   readonly #options: RunOptions
+  readonly #started = Promise.withResolvers<number>()
+  readonly #ended = Promise.withResolvers<number>()
+  readonly #settled = Promise.withResolvers<void>()
   readonly #abort = new AbortController()
   readonly #operations = new Set<Background>()
-  readonly #resolveStarted: (seq: number) => void
-  readonly #resolveEnded: (seq: number) => void
-  readonly #resolveSettled: () => void
   #state: 'queued' | 'running' | 'ended' = 'queued'
   #stopReason: StopReason | undefined
   #outcome: CancelStatus = 'cancelling'
@@ -82,15 +76,21 @@ export class Run {
     this.id = options.id
     this.thread = options.thread
     this.input = options.input
-    const started = Promise.withResolvers<number>()
-    const ended = Promise.withResolvers<number>()
-    this.started = started.promise
-    this.ended = ended.promise
-    this.#resolveStarted = started.resolve
-    this.#resolveEnded = ended.resolve
-    const settled = Promise.withResolvers<void>()
-    this.settled = settled.promise
-    this.#resolveSettled = settled.resolve
+  }
+
+  /** Resolves with the `seq` of `start`. */
+  get started(): Promise<number> {
+    return this.#started.promise
+  }
+
+  /** Resolves with the `seq` of the terminal event. */
+  get ended(): Promise<number> {
+    return this.#ended.promise
+  }
+
+  /** Resolves once its messages are stored, too. */
+  get settled(): Promise<void> {
+    return this.#settled.promise
   }
 
   get state(): 'queued' | 'running' | 'ended' {
@@ -112,6 +112,7 @@ export class Run {
     if (this.#state !== 'queued') return
     this.#state = 'running'
     await this.#logStart()
+    if (this.#stopReason) return this.#endStopped()
     this.#deadline(this.#options.limits.runMs, () => this.stop('timeout'))
     const context = this.#context()
     void inRun(context, () => this.#drive(history, context))
@@ -153,7 +154,7 @@ export class Run {
     const { agent } = this.#options
     const { input } = this
     const { messageId } = this
-    this.#resolveStarted(await this.#append({ type: 'start', agent: agent.name, input, messageId }))
+    this.#started.resolve(await this.#append({ type: 'start', agent: agent.name, input, messageId }))
   }
 
   async #drive(history: readonly Message[], context: RunContext): Promise<void> {
@@ -301,10 +302,10 @@ export class Run {
 
   async #settle(terminal: EventPayload): Promise<void> {
     try {
-      this.#resolveEnded(await this.#append(terminal))
+      this.#ended.resolve(await this.#append(terminal))
       await this.#options.onEnd(this)
     } finally {
-      this.#resolveSettled()
+      this.#settled.resolve()
     }
   }
 

@@ -432,7 +432,10 @@ describe('the follower', () => {
   test('comes back for what it was not given, and the checker tells that it was not', async () => {
     for (const wire of ['websocket', 'sse'] as const) {
       await using thread = await startThread({ length: 50, window: 100, skipOnce: 20 })
-      const followed = await followThread({ ...thread, wire, threadId: 't', random: createRandom(1) })
+      // The watchdog would come back too, but past the deadline.
+      const patient = { livenessMs: 3_000, deadlineMs: 2_000 }
+      const random = createRandom(1)
+      const followed = await followThread({ ...thread, ...patient, wire, threadId: 't', random })
       expect(checkHistory({ log: thread.log, records: followed.records })).toMatchObject([
         { kind: 'SILENT-GAP', at: 20 },
       ])
