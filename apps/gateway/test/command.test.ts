@@ -66,7 +66,8 @@ test.each([
   [['nonsense'], {}, 2, 'there is no command'],
   [['serve'], { PORT: 'eighty' }, 1, 'PORT must be a number'],
   [['--help'], {}, 0, 'turnpike serve'],
-])('turnpike %j says what it makes of that', async (args, env, code, said) => {
+])('turnpike %j says what it makes of that', async (...row) => {
+  const [args, env, code, said] = row
   await using run = start([MAIN, ...args], env)
   expect(await run.exited).toBe(code)
   const lines: string[] = []

@@ -32,17 +32,14 @@ const talker = defineAgent({
 
 /** Everything that was logged for a thread, from the log itself. */
 async function loggedIn(gateway: Gateway, threadId: string): Promise<ThreadEvent[]> {
-  const { window, position, close } = await gateway.log.follow(
-    threadRef(ANONYMOUS, threadId),
-    { after: ORIGIN },
-    () => {},
-  )
+  const follow = await gateway.log.follow(threadRef(ANONYMOUS, threadId), { after: ORIGIN }, () => {})
+  const { window, position } = follow
   const events: ThreadEvent[] = []
   for (let seq = parseEventId(position).seq + 1; seq <= window.headSeq; seq++) {
     const event = window.at(seq)
     if (event) events.push(event)
   }
-  close()
+  follow.close()
   return events
 }
 

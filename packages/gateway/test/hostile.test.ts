@@ -72,19 +72,17 @@ test.each([
     'unknown-approval',
     1,
   ],
-])(
-  'a frame with %s is answered with its error, and the connection goes on',
-  async (_title, frame, code, id) => {
-    await using server = await serve([countingAgent()])
-    await using client = await connectWebSocket({ url: wsOf(server.baseUrl) })
-    expect(await refused(client, frame)).toMatchObject({
-      id,
-      ok: false,
-      error: { code, message: expect.any(String) },
-    })
-    expect(await client.request('thread.send', { message: '1' })).toMatchObject({ ok: true })
-  },
-)
+])('a frame with %s is answered with its error, and the connection goes on', async (...row) => {
+  const [, frame, code, id] = row
+  await using server = await serve([countingAgent()])
+  await using client = await connectWebSocket({ url: wsOf(server.baseUrl) })
+  expect(await refused(client, frame)).toMatchObject({
+    id,
+    ok: false,
+    error: { code, message: expect.any(String) },
+  })
+  expect(await client.request('thread.send', { message: '1' })).toMatchObject({ ok: true })
+})
 
 test.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty', '', '\u202e'].map((name) => [name]))(
   'an id called %j names what was made under it, and nothing else',

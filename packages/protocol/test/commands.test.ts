@@ -144,6 +144,10 @@ test('a message for a busy thread has three ways to go', () => {
   }
 })
 
+test('a refusal says what was expected', () => {
+  expect(refusal(() => decodeCommand('run.cancel', { runId: 7 })).message).toContain('expected string')
+})
+
 test('a reason for an approval has at most 4,096 characters', () => {
   const payload = { approvalId: 'a1', approved: true }
   const longest = { ...payload, reason: 'x'.repeat(4_096) }

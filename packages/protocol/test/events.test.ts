@@ -3,6 +3,7 @@ import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import * as z from 'zod/mini'
 import { type EventType, EVENT_TYPES, ThreadEvent, isTerminal } from '../src/index.ts'
+import { AgentEvent } from '../src/wire.ts'
 import { arbitraryThread } from './arbitraries.ts'
 
 /** The fields of each payload, as the table of the events has them; `a.b` is `b` inside `a`. */
@@ -111,3 +112,13 @@ function without(event: ThreadEvent, field: string): unknown {
   Reflect.deleteProperty(owner, last)
   return copy
 }
+
+test('an updated artifact has either its content or a patch', () => {
+  const artifact = { id: 'd1', version: 2, kind: 'markdown', title: 'Draft' }
+  const update = (rest: object): boolean =>
+    AgentEvent.safeParse({ type: 'artifact-updated', artifact, ...rest }).success
+  expect(update({ content: 'x' })).toBe(true)
+  expect(update({ patch: [] })).toBe(true)
+  expect(update({})).toBe(false)
+  expect(update({ content: 'x', patch: [] })).toBe(false)
+})

@@ -172,6 +172,14 @@ describe('one run', () => {
     ])
   })
 
+  test('leaves a call that has ended as it is when its approval comes late', () => {
+    const resolved: EventPayload = { type: 'approval-resolved', approvalId: 'a1', approved: true }
+    const result: EventPayload = { type: 'tool-call-result', ...call, result: 7 }
+    expect(partsOf([pending, result, resolved])).toMatchObject([
+      { state: 'done', approval: { approved: true } },
+    ])
+  })
+
   test('shows a denied call as failed, with the reason', () => {
     const denied: EventPayload = {
       type: 'approval-resolved',
