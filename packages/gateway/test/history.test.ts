@@ -1,0 +1,70 @@
+import { type Message, LIMITS, mintEventId } from '@turnpike/protocol'
+import { threadStream } from '@turnpike/protocol/thread-stream'
+import { ANONYMOUS, type StoredMessage, ThreadWindow, Ticker, threadRef } from '@turnpike/gateway'
+import { MemoryStore } from '@turnpike/gateway/memory-store'
+import { TestLink } from '@turnpike/testkit'
+import { expect, test } from 'vitest'
+import { readHistory } from '../src/store.ts'
+
+const thread = threadRef(ANONYMOUS, 't')
+
+function entry(id: string, seq: number, text = id): StoredMessage {
+  const message: Message = { id, role: 'user', parts: [{ type: 'text', text }], status: 'done', createdAt: 0 }
+  return { message, seq }
+}
+
+async function storeOf(entries: readonly StoredMessage[]): Promise<MemoryStore> {
+  const store = new MemoryStore()
+  await store.openThread(thread, 'title')
+  await store.saveMessages(thread, entries)
+  return store
+}
+
+test('a history ends at its head, although the store is ahead of it already', async () => {
+  const store = await storeOf([entry('old', 1), entry('now', 5, 'finished'), entry('later', 9)])
+  const snapshot = { head: mintEventId(0, 7), messages: [entry('now', 5, 'still open')] }
+  const { head, history } = await readHistory(store, thread, { snapshot, limit: 10 })
+  expect(head).toBe(snapshot.head)
+  expect(history).toEqual([entry('old', 1).message, entry('now', 5, 'still open').message])
+})
+
+test('a history has what the log tells and the store has not got yet, in its place', async () => {
+  const store = await storeOf([entry('old', 1)])
+  const snapshot = { head: mintEventId(0, 9), messages: [entry('newest', 6), entry('new', 5)] }
+  const { history, more } = await readHistory(store, thread, { snapshot, limit: 10 })
+  expect(history.map((message) => message.id)).toEqual(['old', 'new', 'newest'])
+  expect(more).toBeUndefined()
+})
+
+test('a history is bounded in messages and in characters, and the latest turn is whole', async () => {
+  const snapshot = { head: mintEventId(0, 99), messages: [] }
+  const many = await storeOf(Array.from({ length: 20 }, (_, i) => entry(`m${i}`, i + 1)))
+  const page = await readHistory(many, thread, { snapshot, limit: 5 })
+  expect(page.history.map((message) => message.id)).toEqual(['m15', 'm16', 'm17', 'm18', 'm19'])
+  expect(page).toMatchObject({ more: true, before: 16 })
+
+  const huge = 'x'.repeat(LIMITS.historyChars)
+  const large = await storeOf([
+    entry('a', 1, huge),
+    entry('b', 2, 'small'),
+    entry('q', 3, huge),
+    entry('r', 3, huge),
+  ])
+  const { history } = await readHistory(large, thread, { snapshot, limit: 50 })
+  expect(history.map((message) => message.id)).toEqual(['q', 'r'])
+})
+
+test('the bytes kept for readers are let go with the events they stand for', () => {
+  const window = new ThreadWindow('t', mintEventId(0, 0), {
+    limits: { ...LIMITS, logBytes: 200_000 },
+    ticker: new Ticker(),
+  })
+  const encoding = { dialect: threadStream, framing: new TestLink().framing, reasoning: false }
+  for (let i = 0; i < 5_000; i++) {
+    window.append({ type: 'text-delta', runId: 'r', delta: `word ${i} `, channel: 'answer' }, 0)
+    window.slab(encoding, i)
+  }
+  expect(window.floorSeq).toBeGreaterThan(3_000)
+  // A page is let go as a whole.
+  expect(window.slab(encoding, 5_000).firstSeq).toBeGreaterThan(window.floorSeq - 500)
+})
