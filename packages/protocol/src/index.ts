@@ -24,5 +24,6 @@ export {
   isTerminal,
 } from './events.ts'
 export { type Limits, LIMITS } from './limits.ts'
-export { type MessagePart, type ToolPart, Message, MessageInput, textOf } from './message.ts'
+export { type MessagePart, type ToolPart, Message, MessageInput } from './message.ts'
+export { textOf } from './message-text.ts'
 export { canMerge, mergeDeltas, reduce } from './reducer.ts'

@@ -79,9 +79,3 @@ export type MessagePart = z.infer<typeof MessagePart>
 export type ToolPart = z.infer<typeof ToolPart>
 export type Message = z.infer<typeof Message>
 export type MessageInput = z.infer<typeof MessageInput>
-
-/** The text of a message: its text parts, joined by line breaks for a user, as they stand for an assistant. */
-export function textOf(message: Pick<Message, 'parts' | 'role'>): string {
-  const texts = message.parts.filter((part) => part.type === 'text').map((part) => part.text)
-  return texts.join(message.role === 'user' ? '\n' : '')
-}
