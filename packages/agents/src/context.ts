@@ -1,5 +1,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { AgentEvent } from '@turnpike/protocol'
+import type { Approvals } from './approvals.ts'
+import type { Artifacts } from './artifacts.ts'
+import type { Memories } from './memories.ts'
 
 /** Who a run belongs to; `anonymous` where nobody has to authenticate. */
 export interface Principal {
@@ -24,17 +27,21 @@ export interface RunContext {
   /** Aborts on cancel, timeout and drain. */
   readonly signal: AbortSignal
   /**
-   * Adds an event to the thread's log; dropped once the run has ended.
-   *
-   * @throws GatewayError `invalid-agent-event` | `event-too-large`
+   * Adds an event to the thread's log; dropped once the run has ended. One that is no event ends the run in an error.
    */
   emit(event: AgentEvent): void
   /**
    * Starts work that outlives the answer: it has its own id, does not hold the thread, and reports as `run-update`.
+   * Once the run has ended or was stopped, it is cancelled as it starts.
    *
    * @returns The operation's id.
    */
   background(name: string, work: (operation: BackgroundOperation) => Promise<void>): string
+  readonly approvals: Approvals
+  readonly artifacts: Artifacts
+  readonly memories: Memories
+  /** The caller's own key for the model; lives in this run's memory only. */
+  readonly apiKey?: string
 }
 
 const storage = new AsyncLocalStorage<RunContext>()

@@ -1,12 +1,12 @@
 import { GatewayError } from '@turnpike/protocol'
-import type { Agent, AgentInfo } from './agent.ts'
+import type { Runnable, RunnableInfo } from './runnable.ts'
 import { defaultRegistry } from './registry.ts'
 
 export interface AgentDefinition {
   /** Unique in its registry; 1 to 256 characters. */
   readonly name: string
   readonly description?: string
-  readonly run: Agent['run']
+  readonly run: Runnable['run']
   /** Whether the process-wide registry learns of it. @default true */
   readonly register?: boolean
 }
@@ -16,12 +16,12 @@ export interface AgentDefinition {
  *
  * @throws GatewayError `invalid-payload` where the name is empty or longer than 256 characters
  */
-export function defineAgent(definition: AgentDefinition): Agent {
+export function defineAgent(definition: AgentDefinition): Runnable {
   const { name, description, run, register = true } = definition
-  if (typeof name !== 'string' || name === '' || name.length > 256) {
+  if (typeof name !== 'string' || name === '' || name.length > 256 || /\p{Cc}/u.test(name)) {
     throw new GatewayError('invalid-payload', 'An agent needs a name of 1 to 256 characters.')
   }
-  const info: AgentInfo = {
+  const info: RunnableInfo = {
     name,
     kind: 'agent',
     ...(description !== undefined && { description }),
@@ -29,7 +29,7 @@ export function defineAgent(definition: AgentDefinition): Agent {
     provider: null,
     tools: [],
   }
-  const agent: Agent = { name, info, run }
+  const agent: Runnable = { name, info, run }
   if (register) defaultRegistry.add(agent)
   return agent
 }

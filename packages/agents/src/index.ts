@@ -1,4 +1,11 @@
-export { type Agent, type AgentInfo, type AgentYield, type RunInput, type RunOutcome } from './agent.ts'
+export type { ApprovalDecision, ApprovalRequest, Approvals } from './approvals.ts'
+export {
+  type Artifact,
+  type ArtifactStore,
+  type Artifacts,
+  MemoryArtifactStore,
+  createArtifacts,
+} from './artifacts.ts'
 export {
   type BackgroundOperation,
   type Principal,
@@ -8,4 +15,13 @@ export {
   inRun,
 } from './context.ts'
 export { type AgentDefinition, defineAgent } from './define-agent.ts'
+export {
+  type Memories,
+  type Memory,
+  type MemoryStore,
+  type RecalledMemory,
+  InMemoryMemoryStore,
+  createMemories,
+} from './memories.ts'
 export { Registry, defaultRegistry } from './registry.ts'
+export type { AgentYield, RunInput, RunOutcome, Runnable, RunnableInfo } from './runnable.ts'

@@ -1,15 +1,15 @@
-import type { Agent } from './agent.ts'
+import type { Runnable } from './runnable.ts'
 
 /** What can be run, by name. Names come from outside, so they index a Map and never an object. */
 export class Registry {
-  readonly #agents = new Map<string, Agent>()
+  readonly #agents = new Map<string, Runnable>()
 
-  constructor(agents: Iterable<Agent> = []) {
+  constructor(agents: Iterable<Runnable> = []) {
     for (const agent of agents) this.add(agent)
   }
 
   /** Adds an agent; one of the same name is replaced. */
-  add(agent: Agent): void {
+  add(agent: Runnable): void {
     this.#agents.set(agent.name, agent)
   }
 
@@ -19,12 +19,12 @@ export class Registry {
   }
 
   /** The agent of that name; without a name, the first that was added. */
-  get(name?: string): Agent | undefined {
+  get(name?: string): Runnable | undefined {
     return name === undefined ? this.#agents.values().next().value : this.#agents.get(name)
   }
 
   /** All agents, in the order they were added. */
-  list(): Agent[] {
+  list(): Runnable[] {
     return [...this.#agents.values()]
   }
 }

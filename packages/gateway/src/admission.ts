@@ -5,9 +5,7 @@ import { ANONYMOUS } from './access.ts'
 import type { Logger } from './logger.ts'
 import type { TimerWheel } from './timer-wheel.ts'
 
-/**
- * Tells who a token belongs to; null refuses it. One that throws refuses too, and the cause goes to the log.
- */
+/** Tells who a token belongs to; null refuses it for good. One that throws lets the client try again later. */
 export type Authenticate = (token: string) => Promise<Principal | null>
 
 /** Origins that a browser may come from, as `scheme://host[:port]`, compared exactly; `'*'` lets all in. */
@@ -38,18 +36,21 @@ export class Admission {
   }
 
   /**
-   * Decides on a browser's `Origin`. Who is no browser sends none and is let in.
+   * Decides where a browser may come from. Who is no browser sends no `Origin` and is let in.
    *
-   * Listed origins are in. So is the page's own server, where it is addressed by an IP address or as localhost: such
-   * a name cannot be pointed here by somebody else's DNS.
+   * Listed origins are in. So is the page's own server, where it is addressed by an IP address or a name without a
+   * dot, such as localhost: those cannot be pointed here by somebody else's DNS. Where nobody has to authenticate,
+   * other names are refused without an `Origin` too, since a page whose name was pointed here sends none with a GET.
    *
    * @throws GatewayError `origin-not-allowed`
    */
   assertOrigin(headers: { origin?: string | undefined; host?: string | undefined }): void {
     const { origin, host } = headers
     const allowed = this.#options.allowedOrigins ?? []
-    if (origin === undefined || allowed === '*' || allowed.includes(origin) || isLocal(origin, host)) return
-    throw new GatewayError('origin-not-allowed', 'This origin is not on the list of allowed origins.')
+    if (allowed === '*' || (origin !== undefined && allowed.includes(origin))) return
+    const isOwn = origin === undefined || (URL.canParse(origin) && new URL(origin).host === host)
+    if (isOwn && ((origin === undefined && this.isRequired) || isOurs(host, allowed))) return
+    throw new GatewayError('origin-not-allowed', 'This origin or host is not on the list of allowed origins.')
   }
 
   /**
@@ -60,12 +61,13 @@ export class Admission {
     const { authenticate, logger } = this.#options
     if (!authenticate) return ANONYMOUS
     if (token === undefined) throw new GatewayError('unauthorized', 'A token is required.')
-    let principal: Principal | null = null
+    let principal: Principal | null
     try {
       principal = token === '' ? null : await this.#inTime(authenticate(token))
     } catch (error) {
       if (error instanceof GatewayError) throw error
       logger.error({ error }, 'the authenticator failed')
+      throw new GatewayError('internal', 'There was no verdict on the token. Try again.', { cause: error })
     }
     if (!principal) throw new GatewayError('unauthorized', 'The token was not accepted.')
     return principal
@@ -81,11 +83,13 @@ export class Admission {
   }
 }
 
-function isLocal(origin: string, host: string | undefined): boolean {
-  if (!URL.canParse(origin)) return false
-  const url = new URL(origin)
-  const name = url.hostname.replace(/^\[|\]$/g, '')
-  return url.host === host && (name === 'localhost' || isIP(name) !== 0)
+/** Whether a `Host` header can only mean this server: an IP address, a name without a dot, or an allowed origin's. */
+function isOurs(host: string | undefined, allowed: readonly string[]): boolean {
+  if (host === undefined) return true
+  if (!URL.canParse(`http://${host}`)) return false
+  const name = new URL(`http://${host}`).hostname.replace(/^\[|\]$/g, '')
+  if (!name.includes('.') || isIP(name) !== 0) return true
+  return allowed.some((origin) => URL.canParse(origin) && new URL(origin).host === host)
 }
 
 /** The token of an `Authorization: Bearer` header; undefined where there is no such header. */

@@ -1,5 +1,7 @@
-import { GatewayError, LIMITS } from '@turnpike/protocol'
-import { AgentEvent } from '@turnpike/protocol/wire'
+import { type Limits, GatewayError } from '@turnpike/protocol'
+import { AgentEvent, AgentOutcome, isDeeperThan } from '@turnpike/protocol/wire'
+
+type EventLimits = Pick<Limits, 'eventChars' | 'eventDepth'>
 
 /**
  * Checks an event that an agent yielded or emitted, and takes a copy that nobody changes afterwards.
@@ -8,27 +10,43 @@ import { AgentEvent } from '@turnpike/protocol/wire'
  *
  * @throws GatewayError `invalid-agent-event` | `event-too-large`
  */
-export function checkAgentEvent(event: unknown): AgentEvent {
+export function checkAgentEvent(event: unknown, limits: EventLimits): AgentEvent {
+  const checked = AgentEvent.safeParse(plainJson(event, limits))
+  if (checked.success) return withValue(checked.data)
+  throw invalid('The agent reported an event of unknown type or shape.', checked.error)
+}
+
+/**
+ * Checks how an agent says that it ended.
+ *
+ * @throws GatewayError `invalid-agent-event` | `event-too-large`
+ */
+export function checkOutcome(outcome: unknown, limits: EventLimits): AgentOutcome {
+  const checked = AgentOutcome.safeParse(plainJson(outcome ?? {}, limits))
+  if (checked.success) return checked.data
+  throw invalid('The agent ended with something that is no outcome.', checked.error)
+}
+
+/** A copy that is JSON and that nobody changes afterwards. */
+function plainJson(value: unknown, { eventChars, eventDepth }: EventLimits): unknown {
   let json: string | undefined
   try {
-    json = JSON.stringify(event)
+    json = JSON.stringify(value)
   } catch (cause) {
-    throw new GatewayError('invalid-agent-event', 'The agent reported something that is not JSON.', { cause })
+    throw invalid('The agent reported something that is not JSON.', cause)
   }
-  if (json === undefined)
-    throw new GatewayError('invalid-agent-event', 'The agent reported something that is not JSON.')
-  if (json.length > LIMITS.eventChars) {
-    throw new GatewayError(
-      'event-too-large',
-      `An event of the agent exceeds ${LIMITS.eventChars} characters.`,
-    )
+  if (json === undefined) throw invalid('The agent reported something that is not JSON.')
+  if (json.length > eventChars) {
+    throw new GatewayError('event-too-large', `What the agent reported exceeds ${eventChars} characters.`)
   }
-  const checked = AgentEvent.safeParse(JSON.parse(json))
-  if (checked.success) return withValue(checked.data)
-  const cause = checked.error
-  throw new GatewayError('invalid-agent-event', 'The agent reported an event of unknown type or shape.', {
-    cause,
-  })
+  const copy: unknown = JSON.parse(json)
+  if (isDeeperThan(copy, eventDepth))
+    throw invalid(`The agent reported something nested deeper than ${eventDepth}.`)
+  return copy
+}
+
+function invalid(message: string, cause?: unknown): GatewayError {
+  return new GatewayError('invalid-agent-event', message, { cause })
 }
 
 /** What a tool or an artifact without a value has is null: JSON would leave the field out. */
@@ -38,12 +56,12 @@ function withValue(event: AgentEvent): AgentEvent {
   return { ...event, artifact: { ...event.artifact, content: event.artifact.content ?? null } }
 }
 
-/** Cuts text into pieces of at most {@link LIMITS.deltaChars}, never through a surrogate pair. */
-export function splitText(text: string): readonly string[] {
+/** Cuts text into pieces of at most `maxChars`, never through a surrogate pair. */
+export function splitText(text: string, maxChars: number): readonly string[] {
   const pieces: string[] = []
   for (let start = 0; start < text.length;) {
-    let end = Math.min(start + LIMITS.deltaChars, text.length)
-    if (end < text.length && isHighSurrogate(text.charCodeAt(end - 1))) end--
+    let end = Math.min(start + maxChars, text.length)
+    if (end < text.length && end - start > 1 && isHighSurrogate(text.charCodeAt(end - 1))) end--
     pieces.push(text.slice(start, end))
     start = end
   }

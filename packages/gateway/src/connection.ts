@@ -5,7 +5,7 @@ import { ANONYMOUS } from './access.ts'
 import { type Admission, TokenBucket } from './admission.ts'
 import { type Attachment, bytesOf } from './link.ts'
 import type { Logger } from './logger.ts'
-import { Session, type SessionOptions } from './session.ts'
+import { type Outcome, Session, type SessionOptions } from './session.ts'
 import type { TimerWheel } from './timer-wheel.ts'
 
 export interface ConnectionOptions extends Omit<SessionOptions, 'dialect' | 'onFailure' | 'onClose'> {
@@ -32,7 +32,7 @@ export class Connection implements Attachment {
   readonly #stopDeadline: () => void
   #session: Session | undefined
   #inbox: string[] = []
-  #inboxChars = 0
+  #inboxBytes = 0
   #working = false
   /** A verdict on the token that came with the request is still out. */
   #deciding = false
@@ -52,10 +52,12 @@ export class Connection implements Attachment {
 
   receive(text: string): void {
     if (this.#closed) return
-    const units = 1 + Math.floor(text.length / this.#options.limits.frameUnitBytes)
-    if (!this.#bucket.take(units)) return this.#refuse(this.#idOf(text))
+    const bytes = Buffer.byteLength(text)
+    const { frameUnitBytes, frameBurst } = this.#options.limits
+    const units = Math.min(1 + Math.floor(bytes / frameUnitBytes), frameBurst)
+    if (!this.#bucket.take(units)) return this.#refuse(units, text)
     this.#inbox.push(text)
-    this.#inboxChars += text.length
+    this.#inboxBytes += bytes
     if (this.#isFull()) {
       if (!this.#session)
         return this.goodbye(new GatewayError('early-overflow', 'Too much before authentication.'))
@@ -67,7 +69,7 @@ export class Connection implements Attachment {
   malformed(reason: string): void {
     if (this.#closed) return
     if (this.#bucket.take()) this.#fail(null, new GatewayError('invalid-frame', reason))
-    else this.#refuse(null)
+    else this.#refuse(1)
   }
 
   drained(): void {
@@ -97,7 +99,7 @@ export class Connection implements Attachment {
 
   #isFull(): boolean {
     const { earlyFrames, earlyBytes } = this.#options.limits
-    return this.#inbox.length > earlyFrames || this.#inboxChars > earlyBytes
+    return this.#inbox.length > earlyFrames || this.#inboxBytes > earlyBytes
   }
 
   /** Handles what waits, while it may and while the client reads its answers. */
@@ -109,7 +111,7 @@ export class Connection implements Attachment {
       if (this.#closed || link.bufferedBytes >= limits.answerBytes) break
       const text = this.#inbox.shift()
       if (text === undefined) break
-      this.#inboxChars -= text.length
+      this.#inboxBytes -= Buffer.byteLength(text)
       await this.#handle(text)
     }
     this.#working = false
@@ -118,6 +120,7 @@ export class Connection implements Attachment {
 
   async #handle(text: string): Promise<void> {
     let id: RequestId = null
+    let begin: Outcome['begin']
     try {
       const request = this.#options.dialect.decode(text)
       id = request.id
@@ -126,16 +129,17 @@ export class Connection implements Attachment {
         await this.#authenticate(command.payload.token)
         this.#say(this.#options.dialect.answer(id, { ok: true }))
       } else if (this.#session) {
-        const { answer, begin } = await this.#session.execute(command)
-        this.#say(this.#options.dialect.answer(id, answer))
-        begin?.()
+        const outcome = await this.#session.execute(command)
+        this.#say(this.#options.dialect.answer(id, outcome.answer))
+        begin = outcome.begin
       } else {
         throw new GatewayError('unauthorized', 'The first message has to be "auth" with a token.')
       }
     } catch (error) {
       this.#fail(id, error)
-      if (!this.#session) this.goodbye(new GatewayError('unauthorized', 'Not authenticated.'))
+      if (!this.#session) this.goodbye(closing(error))
     }
+    begin?.()
   }
 
   async #authenticate(token: string): Promise<void> {
@@ -158,19 +162,28 @@ export class Connection implements Attachment {
 
   #admit(principal: Principal): void {
     this.#stopDeadline()
-    const { log, store, runs, limits, link, dialect } = this.#options
+    const { log, store, runs, approvals, limits, link, dialect } = this.#options
     const onFailure = (error: unknown): void => this.goodbye(this.#reported(error))
-    this.#session = new Session(principal, { log, store, runs, limits, link, dialect, onFailure })
+    this.#session = new Session(principal, {
+      log,
+      store,
+      runs,
+      approvals,
+      limits,
+      link,
+      dialect,
+      onFailure,
+    })
   }
 
   /** Too fast: the frame is not handled. A peer that goes on regardless is closed. */
-  #refuse(id: RequestId): void {
+  #refuse(units: number, text?: string): void {
     const { framesPerSecond, frameBurst } = this.#options.limits
-    const retryAfterMs = Math.ceil(1000 / framesPerSecond)
+    const retryAfterMs = Math.ceil((units * 1000) / framesPerSecond)
     const message = `At most ${framesPerSecond} frames a second, ${frameBurst} at once.`
     const error = new GatewayError('rate-limited', message, { retryAfterMs })
-    if (this.#patience.take()) this.#fail(id, error)
-    else this.goodbye(error)
+    if (!this.#patience.take(units)) return this.goodbye(error)
+    this.#fail(text === undefined ? null : this.#idOf(text), error)
   }
 
   #idOf(text: string): RequestId {
@@ -199,4 +212,10 @@ export class Connection implements Attachment {
 
 function internal(cause: unknown): GatewayError {
   return new GatewayError('internal', 'Something went wrong on the server.', { cause })
+}
+
+/** Who is not admitted is told why, if that closes a connection; else that it is not admitted. */
+function closing(error: unknown): GatewayError {
+  if (error instanceof GatewayError && error.row.close !== undefined) return error
+  return new GatewayError('unauthorized', 'Not authenticated.')
 }

@@ -1,8 +1,9 @@
-import { type Agent, Registry, defaultRegistry } from '@turnpike/agents'
+import { type Runnable, Registry, defaultRegistry } from '@turnpike/agents'
 import { type Limits, type WhenBusy, GatewayError, LIMITS } from '@turnpike/protocol'
 import { type Dialect, type DuplexDialect } from '@turnpike/protocol/wire'
 import type { Principal } from '@turnpike/agents'
 import { Admission, type AdmissionOptions } from './admission.ts'
+import { ApprovalDesk } from './approvals.ts'
 import { Connection } from './connection.ts'
 import type { EventLog } from './event-log.ts'
 import type { Attachment, Link } from './link.ts'
@@ -20,13 +21,16 @@ export interface GatewayOptions extends Pick<AdmissionOptions, 'authenticate' | 
   readonly log: EventLog
   readonly store: Store
   /** What is served. @default the process-wide registry, so an agent made later is reachable at once */
-  readonly agents?: Registry | Iterable<Agent>
+  readonly agents?: Registry | Iterable<Runnable>
   /** Overrides of {@link LIMITS}. */
-  readonly limits?: Partial<Limits>
+  readonly limits?: Partial<Omit<Limits, 'jsonDepth' | 'idChars' | 'messageParts' | 'reasonChars'>>
   /** What happens to a message for a busy thread. @default 'enqueue' */
   readonly whenBusy?: WhenBusy
   readonly logger?: Logger
 }
+
+/** Node reports a socket as drained only where it held this much; a lower mark would wait for ever. */
+const SOCKET_MARK_BYTES = 65_536
 
 /** Something that can be told to leave. */
 interface Leaver {
@@ -40,6 +44,7 @@ export class Gateway {
   readonly log: EventLog
   readonly store: Store
   readonly runs: Runs
+  readonly approvals: ApprovalDesk
   readonly admission: Admission
   readonly wheel = new TimerWheel()
   readonly logger: Logger
@@ -49,14 +54,20 @@ export class Gateway {
   constructor(options: GatewayOptions) {
     const { log, store, agents = defaultRegistry, logger = defaultLogger, whenBusy = 'enqueue' } = options
     this.agents = agents instanceof Registry ? agents : new Registry(agents)
-    this.limits = { ...LIMITS, ...options.limits }
+    const given = { ...LIMITS, ...options.limits }
+    this.limits = {
+      ...given,
+      highWaterBytes: Math.max(given.highWaterBytes, SOCKET_MARK_BYTES),
+      answerBytes: Math.max(given.answerBytes, SOCKET_MARK_BYTES),
+    }
     this.log = log
     this.store = store
     this.logger = logger
     const { limits, wheel } = this
     this.admission = new Admission({ ...options, logger, wheel, deadlineMs: limits.earlyMs })
-    const findAgent = (name?: string): Agent | undefined => this.agents.get(name)
-    this.runs = new Runs({ log, store, limits, wheel, logger, findAgent, whenBusy })
+    const findAgent = (name?: string): Runnable | undefined => this.agents.get(name)
+    this.approvals = new ApprovalDesk(limits, wheel)
+    this.runs = new Runs({ log, store, limits, wheel, logger, desk: this.approvals, findAgent, whenBusy })
   }
 
   get isDraining(): boolean {
@@ -115,9 +126,9 @@ export class Gateway {
     return session
   }
 
-  #parts(): Pick<Gateway, 'log' | 'store' | 'runs' | 'limits'> {
-    const { log, store, runs, limits } = this
-    return { log, store, runs, limits }
+  #parts(): Pick<Gateway, 'log' | 'store' | 'runs' | 'approvals' | 'limits'> {
+    const { log, store, runs, approvals, limits } = this
+    return { log, store, runs, approvals, limits }
   }
 
   /**

@@ -4,6 +4,7 @@ import type { Run } from './run.ts'
 /** The runs of one thread: at most one active, the others waiting for it in order. */
 export class Lane {
   readonly #limits: Limits
+  /** Never rejects: a run that cannot begin ends. */
   readonly #begin: (run: Run) => Promise<void>
   #active: Run | undefined
   #waiting: Run[] = []
@@ -32,7 +33,8 @@ export class Lane {
   /** Takes a run in; resolves once it has begun, or at once where it has to wait. */
   async add(run: Run, whenBusy: WhenBusy): Promise<'started' | 'queued'> {
     if (!this.#active) {
-      await this.#activate(run)
+      this.#active = run
+      await this.#begin(run)
       return 'started'
     }
     if (whenBusy === 'interrupt') {
@@ -45,16 +47,10 @@ export class Lane {
   }
 
   /** A run has ended: the next one begins. */
-  async release(run: Run): Promise<void> {
+  release(run: Run): void {
     this.#waiting = this.#waiting.filter((waiting) => waiting !== run)
     if (this.#active !== run) return
-    this.#active = undefined
-    const next = this.#waiting.shift()
-    if (next) await this.#activate(next)
-  }
-
-  async #activate(run: Run): Promise<void> {
-    this.#active = run
-    await this.#begin(run)
+    this.#active = this.#waiting.shift()
+    if (this.#active) void this.#begin(this.#active)
   }
 }

@@ -1,11 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import {
-  type Agent,
   type AgentYield,
   type BackgroundOperation,
   type Principal,
   type RunContext,
+  type RunInput,
   type RunOutcome,
+  type Runnable,
+  createArtifacts,
+  createMemories,
   inRun,
 } from '@turnpike/agents'
 import {
@@ -15,15 +18,17 @@ import {
   type Limits,
   type Message,
   GatewayError,
-  LIMITS,
   textOf,
 } from '@turnpike/protocol'
 import type { ThreadRef } from './access.ts'
-import { checkAgentEvent, splitText } from './agent-events.ts'
+import type { ApprovalDesk } from './approvals.ts'
+import { checkAgentEvent, checkOutcome } from './agent-events.ts'
 import { Background } from './background.ts'
 import type { EventLog } from './event-log.ts'
 import type { Logger } from './logger.ts'
-import type { EventDraft } from './thread-window.ts'
+import { RunApprovals } from './run-approvals.ts'
+import { RunRecorder } from './run-recorder.ts'
+import type { Store } from './store.ts'
 import type { TimerWheel } from './timer-wheel.ts'
 
 /** Yields in a row after which the agent lets the event loop turn, so that none can keep the process to itself. */
@@ -33,14 +38,19 @@ export interface RunOptions {
   readonly id: string
   readonly thread: ThreadRef
   readonly principal: Principal
-  readonly agent: Agent
+  readonly agent: Runnable
   readonly input: Message
+  readonly apiKey: string | undefined
   readonly log: EventLog
+  readonly store: Store
+  readonly desk: ApprovalDesk
   readonly limits: Limits
   readonly wheel: TimerWheel
   readonly logger: Logger
   /** Called once the last event is in the log. */
   readonly onEnd: (run: Run) => Promise<void>
+  /** Called when the last background operation of an ended run has ended. */
+  readonly onIdle: (run: Run) => void
 }
 
 type StopReason = 'cancelled' | 'interrupted' | 'timeout'
@@ -49,8 +59,8 @@ type StopReason = 'cancelled' | 'interrupted' | 'timeout'
  * One attempt of one agent at one message: `start`, what the agent reports, and exactly one `finish` or `error`.
  *
  * The gateway is the only one to write the borders. However the agent behaves, whether it returns, throws, hangs or
- * ignores its signal, {@link Run.end} happens once and nothing is logged for the run after it but what its background
- * operations report.
+ * ignores its signal, the run ends once, and nothing is logged for it after that but what its background operations
+ * report. A run that only waits for approvals is parked: nothing of it runs until they are decided.
  */
 export class Run {
   readonly id: string
@@ -63,19 +73,26 @@ export class Run {
   readonly #settled = Promise.withResolvers<void>()
   readonly #abort = new AbortController()
   readonly #operations = new Set<Background>()
-  #state: 'queued' | 'running' | 'ended' = 'queued'
+  readonly #approvals: RunApprovals
+  readonly #recorder: RunRecorder
+  readonly #context: RunContext
+  #state: 'queued' | 'running' | 'parked' | 'ended' = 'queued'
+  /** What a parked run goes on from; JSON. */
+  #parkedState = ''
   #stopReason: StopReason | undefined
   #outcome: CancelStatus = 'cancelling'
-  #answer = ''
-  #steps = 0
-  #usage = { inputTokens: 0, outputTokens: 0 }
   #stopTimer: () => void = () => {}
 
   constructor(options: RunOptions) {
+    const { limits, desk, principal: owner } = options
     this.#options = options
     this.id = options.id
     this.thread = options.thread
-    this.input = options.input
+    this.input = frozen(options.input)
+    const log = (payload: EventPayload): void => this.#log(payload)
+    this.#recorder = new RunRecorder({ limits, log })
+    this.#approvals = new RunApprovals({ desk, owner, log, onAllDecided: () => this.#resume() })
+    this.#context = this.#createContext()
   }
 
   /** Resolves with the `seq` of `start`. */
@@ -93,7 +110,7 @@ export class Run {
     return this.#settled.promise
   }
 
-  get state(): 'queued' | 'running' | 'ended' {
+  get state(): 'queued' | 'running' | 'parked' | 'ended' {
     return this.#state
   }
 
@@ -112,10 +129,8 @@ export class Run {
     if (this.#state !== 'queued') return
     this.#state = 'running'
     await this.#logStart()
-    if (this.#stopReason) return this.#endStopped()
-    this.#deadline(this.#options.limits.runMs, () => this.stop('timeout'))
-    const context = this.#context()
-    void inRun(context, () => this.#drive(history, context))
+    if (this.#stopReason) this.#endStopped()
+    else this.#drive({ history })
   }
 
   /**
@@ -124,49 +139,54 @@ export class Run {
    */
   stop(reason: StopReason): CancelStatus {
     for (const operation of [...this.#operations]) operation.cancel()
-    if (this.#state === 'queued') this.#ignoreFailure(this.#endUnstarted(reason))
-    if (this.#state !== 'running' || this.#stopReason) return this.#outcome
+    if (this.#state === 'ended' || this.#stopReason) return this.#outcome
+    const { limits } = this.#options
     this.#stopReason = reason
-    this.#deadline(this.#options.limits.graceMs, () => this.#endStopped())
+    this.#recorder.stop()
+    this.#deadline(limits.graceMs, () => this.#endStopped())
     this.#abort.abort(new DOMException(`The run was stopped: ${reason}.`, 'AbortError'))
+    if (this.#state === 'parked') this.#endStopped()
+    if (this.#state === 'queued') this.#reportFailure(this.#endUnstarted())
     return this.#outcome
   }
 
   /** Ends the run because the server could not begin it. */
-  async fail(cause: unknown): Promise<void> {
-    if (this.#state === 'queued') {
-      this.#state = 'running'
-      await this.#logStart()
-    }
-    this.#endFailed(new GatewayError('internal', 'The run could not be started.', { cause }))
+  fail(cause: unknown): void {
+    const error = new GatewayError('internal', 'The run could not be started.', { cause })
+    const begun = this.#state === 'queued' ? this.#logStart() : Promise.resolve()
+    if (this.#state === 'queued') this.#state = 'running'
+    this.#reportFailure(begun.then(() => this.#endFailed(error)))
   }
 
   /** Ended before it began: observers still see its message, and that nothing came of it. */
-  async #endUnstarted(reason: StopReason): Promise<void> {
+  async #endUnstarted(): Promise<void> {
     this.#state = 'running'
     this.#outcome = 'cancelled'
-    this.#stopReason = reason
     await this.#logStart()
     this.#endStopped()
   }
 
   async #logStart(): Promise<void> {
     const { agent } = this.#options
-    const { input } = this
-    const { messageId } = this
+    const { input, messageId } = this
     this.#started.resolve(await this.#append({ type: 'start', agent: agent.name, input, messageId }))
   }
 
-  async #drive(history: readonly Message[], context: RunContext): Promise<void> {
-    const { agent } = this.#options
-    const { input } = this
-    try {
-      const yields = agent.run({ text: textOf(input), message: input, history }, context)
-      this.#endFinished(await this.#pull(yields[Symbol.asyncIterator]()))
-    } catch (error) {
-      if (this.#stopReason) this.#endStopped()
-      else this.#endFailed(error)
+  #drive(how: Pick<RunInput, 'history' | 'resume'>): void {
+    const { limits, agent } = this.#options
+    const message = this.input
+    this.#deadline(limits.runMs, () => this.stop('timeout'))
+    const drive = async (): Promise<void> => {
+      try {
+        for (const earlier of how.history) frozen(earlier)
+        const yields = agent.run({ text: textOf(message), message, ...how }, this.#context)
+        this.#conclude(await this.#pull(yields[Symbol.asyncIterator]()))
+      } catch (error) {
+        if (this.#stopReason) this.#endStopped()
+        else this.#endFailed(error)
+      }
     }
+    void inRun(this.#context, drive)
   }
 
   async #pull(agent: AsyncIterator<AgentYield, RunOutcome | void>): Promise<RunOutcome> {
@@ -178,81 +198,38 @@ export class Run {
         return {}
       }
       try {
-        this.#take(next.value)
+        this.#recorder.take(next.value)
       } catch (error) {
         // Not awaited: its clean-up is its own, and may take longer than the run.
-        this.#ignoreFailure(agent.return?.())
+        this.#reportFailure(agent.return?.())
         throw error
       }
       if (count % YIELDS_PER_TURN === 0) await new Promise(setImmediate)
     }
   }
 
-  #context(): RunContext {
-    const { id, thread, principal } = this.#options
-    return {
-      runId: id,
-      threadId: thread.id,
-      principal,
-      signal: this.#abort.signal,
-      emit: (event) => this.#take(event),
-      background: (name, work) => this.#startBackground(name, work),
+  #conclude(outcome: RunOutcome): void {
+    if (this.#stopReason) this.#endStopped()
+    else if (outcome.parked) this.#park(outcome.parked.state)
+    else {
+      const { finishReason = 'stop', usage } = checkOutcome(outcome, this.#options.limits)
+      this.#finish(finishReason, usage)
     }
   }
 
-  /** After a stop no more text is taken; what closes things, such as the error of a tool, still is. */
-  #take(value: AgentYield): void {
-    if (this.#state === 'ended') return
-    if (typeof value === 'string') return this.#takeText(value, 'answer')
-    const event = checkAgentEvent(value)
-    if (event.type === 'text-delta') return this.#takeText(event.delta, event.channel)
-    if (event.type === 'tool-call-args' && this.#stopReason) return
-    this.#count(event)
-    this.#log({ ...event, runId: this.id })
+  #park(state: unknown): void {
+    this.#parkedState = JSON.stringify(state ?? null)
+    this.#state = 'parked'
+    this.#stopTimer()
+    this.#resume()
   }
 
-  #takeText(text: string, channel: 'answer' | 'reasoning'): void {
-    if (this.#stopReason) return
-    if (channel === 'answer') {
-      this.#answer += text
-      const { answerChars } = this.#options.limits
-      if (this.#answer.length > answerChars) {
-        throw new GatewayError('output-too-large', `The answer exceeds ${answerChars} characters.`)
-      }
-    }
-    if (text.length <= LIMITS.deltaChars) this.#logDelta(text, channel)
-    else for (const delta of splitText(text)) this.#logDelta(delta, channel)
-  }
-
-  #logDelta(delta: string, channel: 'answer' | 'reasoning'): void {
-    if (delta !== '') this.#log({ type: 'text-delta', runId: this.id, delta, channel })
-  }
-
-  #count(event: AgentEvent): void {
-    if (event.type === 'step-start') this.#steps++
-    if (event.type !== 'step-finish') return
-    this.#usage.inputTokens += event.usage.inputTokens
-    this.#usage.outputTokens += event.usage.outputTokens
-  }
-
-  #startBackground(name: string, work: (operation: BackgroundOperation) => Promise<void>): string {
-    const operation = new Background({
-      name,
-      work,
-      report: (background) => this.#log({ type: 'run-update', runId: this.id, background }),
-      onEnd: (error) => {
-        this.#operations.delete(operation)
-        if (error) this.#options.logger.error({ runId: this.id, error }, 'a background operation failed')
-      },
-    })
-    this.#operations.add(operation)
-    operation.start()
-    return operation.id
-  }
-
-  #endFinished(outcome: RunOutcome): void {
-    if (this.#stopReason) return this.#endStopped()
-    this.#finish(outcome.finishReason ?? 'stop', outcome.usage)
+  /** Goes on with a parked run, if nothing is left to be decided. */
+  #resume(): void {
+    if (this.#state !== 'parked' || this.#approvals.isOpen) return
+    this.#state = 'running'
+    const state: unknown = JSON.parse(this.#parkedState)
+    this.#drive({ history: [], resume: { state, decisions: this.#approvals.take() } })
   }
 
   #endStopped(): void {
@@ -267,66 +244,127 @@ export class Run {
     usage?: RunOutcome['usage'],
   ): void {
     const stopped = finishReason === 'cancelled' || finishReason === 'interrupted'
+    const { answer, steps } = this.#recorder
     this.#end(stopped ? 'cancelled' : 'done', {
       type: 'finish',
       agent: this.#options.agent.name,
       finishReason,
-      text: this.#answer,
-      steps: this.#steps,
-      usage: usage ?? this.#usage,
+      text: answer,
+      steps,
+      usage: usage ?? this.#recorder.usage,
     })
   }
 
   /** What the agent threw goes to the log of the server; clients get a code and a message that is safe to show. */
   #endFailed(error: unknown): void {
+    if (this.#state === 'ended') return
+    const { agent, logger } = this.#options
     const shown =
       error instanceof GatewayError
         ? error
         : new GatewayError('agent-failed', 'The agent failed.', { cause: error })
-    if (this.#state !== 'ended') {
-      this.#options.logger.error({ runId: this.id, agent: this.#options.agent.name, error }, 'a run failed')
-    }
     const { code, message } = shown
-    this.#end('failed', { type: 'error', agent: this.#options.agent.name, error: { code, message } })
+    this.#end('failed', { type: 'error', agent: agent.name, error: { code, message } })
+    logger.error({ runId: this.id, agent: agent.name, error }, 'a run failed')
   }
 
   #end(outcome: CancelStatus, terminal: EventPayload): void {
     if (this.#state === 'ended') return
+    this.#approvals.withdraw()
+    this.#recorder.close()
     this.#state = 'ended'
     this.#outcome = outcome
     this.#stopTimer()
     // What the agent has started elsewhere learns that nobody waits for it.
     if (outcome === 'failed') this.#abort.abort(new DOMException('The run has failed.', 'AbortError'))
-    this.#ignoreFailure(this.#settle(terminal))
+    this.#reportFailure(this.#settle(terminal))
   }
 
   async #settle(terminal: EventPayload): Promise<void> {
     try {
       this.#ended.resolve(await this.#append(terminal))
-      await this.#options.onEnd(this)
     } finally {
-      this.#settled.resolve()
+      await this.#options.onEnd(this).finally(this.#settled.resolve)
     }
   }
 
-  #ignoreFailure(work: Promise<unknown> | undefined): void {
-    work?.catch((error: unknown) =>
-      this.#options.logger.error({ runId: this.id, error }, 'after the end of a run'),
-    )
+  #createContext(): RunContext {
+    const { id, thread, principal, apiKey, store } = this.#options
+    const emit: RunContext['emit'] = (event) => this.#emit(event)
+    return {
+      runId: id,
+      threadId: thread.id,
+      principal,
+      signal: this.#abort.signal,
+      emit,
+      background: (name, work) => this.#startBackground(name, work),
+      approvals: this.#approvals,
+      artifacts: createArtifacts({ store: store.artifacts(thread), emit }),
+      memories: createMemories({ store: store.memories(thread), emit }),
+      ...(apiKey !== undefined && { apiKey }),
+    }
+  }
+
+  /** May be called from anywhere, a timer of the agent's too: what is wrong ends the run and not the process. */
+  #emit(event: AgentEvent): void {
+    try {
+      this.#recorder.take(event)
+    } catch (error) {
+      this.#endFailed(error)
+    }
+  }
+
+  #startBackground(name: string, work: (operation: BackgroundOperation) => Promise<void>): string {
+    const { limits, logger, onIdle } = this.#options
+    const operation = new Background({
+      name,
+      work,
+      report: (background) => this.#log(checkAgentEvent({ type: 'run-update', background }, limits)),
+      onEnd: (error) => {
+        this.#operations.delete(operation)
+        if (error) logger.error({ runId: this.id, error }, 'a background operation failed')
+        if (this.#state === 'ended' && !this.hasBackground) onIdle(this)
+      },
+    })
+    this.#operations.add(operation)
+    operation.start()
+    // Nobody could cancel it any more.
+    if (this.#stopReason || this.#state === 'ended') operation.cancel()
+    return operation.id
   }
 
   /** Appends without waiting; a log that is elsewhere and refuses ends the run. */
-  #log(draft: EventDraft): void {
-    const appended = this.#options.log.append(this.thread, draft)
+  #log(payload: EventPayload): void {
+    const appended = this.#append(payload)
     if (appended instanceof Promise) appended.catch((error: unknown) => this.#endFailed(error))
   }
 
   #append(payload: EventPayload): number | Promise<number> {
-    return this.#options.log.append(this.thread, { ...payload, runId: this.id })
+    return this.#options.log.append(this.thread, draftOf(payload, this.id))
+  }
+
+  #reportFailure(work: Promise<unknown> | undefined): void {
+    work?.catch((error: unknown) =>
+      this.#options.logger.error({ runId: this.id, error }, 'after the end of a run'),
+    )
   }
 
   #deadline(delayMs: number, task: () => void): void {
     this.#stopTimer()
     this.#stopTimer = this.#options.wheel.schedule(delayMs, task)
   }
+}
+
+/** Spelt out for text deltas, the hot path: a spread costs as much as encoding one. */
+function draftOf(payload: EventPayload, runId: string): EventPayload & { runId: string } {
+  if (payload.type !== 'text-delta') return { ...payload, runId }
+  return { type: 'text-delta', runId, delta: payload.delta, channel: payload.channel }
+}
+
+/** Agents are handed what the log and the store hold; a fact is nobody's to change. */
+function frozen<Value>(value: Value): Value {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value
+  Object.freeze(value)
+  Object.values(value).forEach(frozen)
+  return value
 }

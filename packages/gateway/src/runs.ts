@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto'
-import type { Agent, Principal } from '@turnpike/agents'
+import type { Runnable, Principal } from '@turnpike/agents'
 import {
   type CancelStatus,
   type Limits,
@@ -10,6 +10,7 @@ import {
   textOf,
 } from '@turnpike/protocol'
 import { type ThreadKey, type ThreadRef, ownedKey, threadRef } from './access.ts'
+import type { ApprovalDesk } from './approvals.ts'
 import type { EventLog } from './event-log.ts'
 import { Lane } from './lane.ts'
 import type { Logger } from './logger.ts'
@@ -25,7 +26,8 @@ export interface RunsOptions {
   readonly limits: Limits
   readonly wheel: TimerWheel
   readonly logger: Logger
-  readonly findAgent: (name?: string) => Agent | undefined
+  readonly desk: ApprovalDesk
+  readonly findAgent: (name?: string) => Runnable | undefined
   readonly whenBusy: WhenBusy
 }
 
@@ -61,17 +63,13 @@ export class Runs {
     this.#options = options
   }
 
-  /** Runs that have not ended. */
-  get activeCount(): number {
-    return this.#active.size
-  }
-
   /**
    * Starts a run, or queues it behind the thread's active one; resolves once that is in the log or in the queue.
    *
+   * @param apiKey - The caller's key for the model; it is kept with the run and nowhere else.
    * @throws GatewayError `unknown-agent` | `thread-busy` | `run-id-conflict` | `draining`
    */
-  send(principal: Principal, request: PayloadOf<'thread.send'>): Promise<Sent> {
+  send(principal: Principal, request: PayloadOf<'thread.send'>, apiKey?: string): Promise<Sent> {
     const id = request.runId ?? randomUUID()
     const fingerprint = createHash('sha256').update(JSON.stringify(request.message)).digest('base64')
     const known = this.#known.get(ownedKey(principal, id))
@@ -85,7 +83,7 @@ export class Runs {
     const whenBusy = request.whenBusy ?? this.#options.whenBusy
     const lane = this.#laneOf(thread)
     lane.assertRoom(whenBusy)
-    const run = this.#make({ id, thread, principal, agent, message: request.message })
+    const run = this.#make({ id, thread, principal, agent, apiKey, message: request.message })
     const sent = lane.add(run, whenBusy).then((status) => {
       const { started, ended } = run
       return { thread, runId: id, status, started, ended }
@@ -104,7 +102,8 @@ export class Runs {
   /** Refuses new runs, lets those in progress end for `graceMs`, then interrupts them. */
   async drain(graceMs: number): Promise<void> {
     this.#draining = true
-    for (const run of [...this.#active]) if (run.state === 'queued') run.stop('interrupted')
+    for (const run of [...this.#active])
+      if (run.state === 'queued' || run.state === 'parked') run.stop('interrupted')
     const interrupt = this.#options.wheel.schedule(graceMs, () => {
       for (const run of [...this.#active]) run.stop('interrupted')
     })
@@ -123,7 +122,8 @@ export class Runs {
     id: string
     thread: ThreadRef
     principal: Principal
-    agent: Agent
+    agent: Runnable
+    apiKey: string | undefined
     message: PayloadOf<'thread.send'>['message']
   }): Run {
     const { message, ...rest } = of
@@ -136,8 +136,19 @@ export class Runs {
       status: 'done',
       createdAt: Date.now(),
     }
-    const { log, limits, wheel, logger } = this.#options
-    const run = new Run({ ...rest, input, log, limits, wheel, logger, onEnd: (ended) => this.#onEnd(ended) })
+    const { log, store, desk, limits, wheel, logger } = this.#options
+    const run = new Run({
+      ...rest,
+      input,
+      log,
+      store,
+      desk,
+      limits,
+      wheel,
+      logger,
+      onEnd: (ended) => this.#onEnd(ended),
+      onIdle: (ended) => this.#remember(ended),
+    })
     this.#active.add(run)
     return run
   }
@@ -157,26 +168,31 @@ export class Runs {
     try {
       await store.openThread(thread, textOf(input).slice(0, TITLE_CHARS))
       const snapshot = await log.snapshot(thread)
-      const { history } = await readHistory(store, thread, { snapshot, limit: limits.historyMessages })
+      const { history } = await readHistory(store, thread, { snapshot, limits })
       await run.start(history)
     } catch (error) {
-      await run.fail(error)
+      run.fail(error)
     }
   }
 
-  /** The messages of a run go to the store once they are complete; until then the log has them. */
+  /** The thread is free at once; the messages go to the store, and until then the log has them. */
   async #onEnd(run: Run): Promise<void> {
-    const { log, store } = this.#options
     this.#active.delete(run)
-    const { messages } = await log.snapshot(run.thread)
-    await store.saveMessages(
-      run.thread,
-      messages.filter((entry) => entry.message.runId === run.id),
-    )
     this.#remember(run)
-    const lane = this.#lanes.get(run.thread.key)
-    await lane?.release(run)
-    if (lane?.isEmpty) this.#lanes.delete(run.thread.key)
+    const { key } = run.thread
+    const lane = this.#lanes.get(key)
+    lane?.release(run)
+    if (lane?.isEmpty) this.#lanes.delete(key)
+    await this.#store(run)
+  }
+
+  async #store({ id, thread }: Run): Promise<void> {
+    const { log, store } = this.#options
+    const { messages } = await log.snapshot(thread)
+    await store.saveMessages(
+      thread,
+      messages.filter((entry) => entry.message.runId === id),
+    )
   }
 
   #remember(run: Run): void {

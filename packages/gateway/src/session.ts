@@ -2,6 +2,7 @@ import type { Principal } from '@turnpike/agents'
 import { type Answer, type Limits, type PayloadOf, GatewayError, parseEventId } from '@turnpike/protocol'
 import { type Command, type Dialect } from '@turnpike/protocol/wire'
 import { type ThreadKey, threadRef } from './access.ts'
+import type { ApprovalDesk } from './approvals.ts'
 import type { EventLog } from './event-log.ts'
 import { type Link, bytesOf } from './link.ts'
 import type { Runs, Sent } from './runs.ts'
@@ -12,6 +13,7 @@ export interface SessionOptions {
   readonly log: EventLog
   readonly store: Store
   readonly runs: Runs
+  readonly approvals: ApprovalDesk
   readonly limits: Limits
   readonly link: Link
   readonly dialect: Dialect
@@ -33,7 +35,10 @@ export interface Outcome {
 export class Session {
   readonly #options: SessionOptions
   readonly #subscriptions = new Map<ThreadKey, Subscription>()
+  /** Where a thread is followed from the first of its runs to begin, those not placed yet. */
+  readonly #unplaced = new Map<ThreadKey, PromiseWithResolvers<number>>()
   #principal: Principal
+  #closed = false
 
   constructor(principal: Principal, options: SessionOptions) {
     this.#principal = principal
@@ -66,7 +71,7 @@ export class Session {
           answer: { ok: true, status: this.#options.runs.cancel(this.#principal, command.payload.runId) },
         }
       case 'approval.resolve':
-        throw new GatewayError('unknown-approval', 'There is no approval of that id.')
+        return { answer: { ok: true, ...this.#options.approvals.resolve(this.#principal, command.payload) } }
       default:
         return command satisfies never
     }
@@ -98,7 +103,10 @@ export class Session {
     this.#subscriptions.get(thread.key)?.close()
     const subscription = new Subscription({ ...this.#options, thread, reasoning })
     this.#subscriptions.set(thread.key, subscription)
+    this.#unplaced.delete(thread.key)
+    if (this.#closed) subscription.close()
     const opening = await subscription.place(after ? { after } : 'head').catch((error: unknown) => {
+      subscription.close()
       this.#subscriptions.delete(thread.key)
       throw error
     })
@@ -111,6 +119,7 @@ export class Session {
   }
 
   close(): void {
+    this.#closed = true
     for (const subscription of this.#subscriptions.values()) subscription.close()
     this.#subscriptions.clear()
     this.#options.onClose?.()
@@ -120,6 +129,7 @@ export class Session {
     const { key } = threadRef(this.#principal, threadId)
     this.#subscriptions.get(key)?.close()
     this.#subscriptions.delete(key)
+    this.#unplaced.delete(key)
     return { answer: { ok: true } }
   }
 
@@ -132,8 +142,16 @@ export class Session {
 
   /** A connection that follows the thread already gets the run's events there, and no second copy. */
   #followRun(sent: Sent, options: { reasoning: boolean; onRunEnd: (() => void) | undefined }): void {
+    const { key } = sent.thread
+    if (this.#closed) return
+    if (!this.#subscriptions.has(key)) this.#followFromStart(sent, options)
+    // Of several runs that wait, a later one may begin first.
+    const start = this.#unplaced.get(key)
+    if (start) sent.started.then(start.resolve, start.reject)
+  }
+
+  #followFromStart(sent: Sent, options: { reasoning: boolean; onRunEnd: (() => void) | undefined }): void {
     const { thread } = sent
-    if (this.#subscriptions.has(thread.key)) return
     const { reasoning, onRunEnd } = options
     const subscription = new Subscription({
       ...this.#options,
@@ -143,8 +161,13 @@ export class Session {
     })
     this.#subscriptions.set(thread.key, subscription)
     if (onRunEnd) void sent.ended.then((seq) => subscription.endAt(seq))
-    sent.started
-      .then((seq) => subscription.place({ from: seq }))
+    const start = Promise.withResolvers<number>()
+    this.#unplaced.set(thread.key, start)
+    start.promise
+      .then((seq) => {
+        if (this.#unplaced.get(thread.key) === start) this.#unplaced.delete(thread.key)
+        return subscription.place({ from: seq })
+      })
       .then((opening) => {
         if (!opening.recovered) this.#reset(sent, { ...opening, cause: opening.cause ?? 'expired' })
         subscription.begin()
@@ -153,6 +176,7 @@ export class Session {
   }
 
   #reset({ thread }: Sent, opening: Parameters<typeof resetOf>[1]): void {
+    if (this.#closed) return
     const { link, dialect } = this.#options
     link.write(bytesOf(link.framing, dialect.reset(resetOf(thread, opening))))
   }

@@ -1,4 +1,5 @@
-import { type EventId, type History, type Message, LIMITS, seqOf } from '@turnpike/protocol'
+import type { ArtifactStore, MemoryStore as Memories } from '@turnpike/agents'
+import { type EventId, type History, type Message, type Limits, seqOf } from '@turnpike/protocol'
 import type { ThreadRef } from './access.ts'
 import type { Snapshot } from './thread-window.ts'
 
@@ -17,23 +18,30 @@ export interface StoredMessage {
   readonly seq: number
 }
 
+/** A place in a list of threads, latest change first. */
+export type ThreadCursor = Pick<ThreadSummary, 'updatedAt' | 'id'>
+
 /** One page, newest first; `before` is the cursor of the next. */
-export interface Page {
+export interface Page<Cursor = number> {
   readonly limit: number
-  readonly before?: number
+  readonly before?: Cursor
 }
 
-/** What outlives the log: threads and their messages. */
+/** What outlives the log: threads, their messages and artifacts, and memories. */
 export interface Store {
   /** Makes the thread if there is none. */
   openThread(thread: ThreadRef, title: string): Promise<void>
   hasThread(thread: ThreadRef): Promise<boolean>
-  /** Threads of one owner, latest change first; `before` is an `updatedAt`. */
-  threads(owner: string, page: Page): Promise<readonly ThreadSummary[]>
+  /** Threads of one owner, latest change first, and by id among those of one moment. */
+  threads(owner: string, page: Page<ThreadCursor>): Promise<readonly ThreadSummary[]>
   /** Messages, oldest first: the last `limit` of those with a `seq` below `before`. */
   messages(thread: ThreadRef, page: Page): Promise<readonly StoredMessage[]>
   /** Adds messages, or replaces those of the same id. */
   saveMessages(thread: ThreadRef, messages: readonly StoredMessage[]): Promise<void>
+  /** The artifacts of a thread. */
+  artifacts(thread: ThreadRef): ArtifactStore
+  /** What the thread's owner has told to remember, in this thread and in all. */
+  memories(thread: ThreadRef): Memories
 }
 
 /** A page of a thread's messages that ends exactly at `head`. */
@@ -51,27 +59,28 @@ export interface HistoryPage extends History {
 export async function readHistory(
   store: Store,
   thread: ThreadRef,
-  options: { snapshot: Snapshot; limit: number; before?: number },
+  options: { snapshot: Snapshot; limits: Limits; limit?: number; before?: number },
 ): Promise<HistoryPage> {
-  const { snapshot, limit, before = Infinity } = options
+  const { snapshot, limits, before = Infinity } = options
+  const limit = Math.min(options.limit ?? Infinity, limits.historyMessages)
   const horizon = Math.min(before, seqOf(snapshot.head) + 1)
   const stored = await store.messages(thread, { limit: limit + 1, before: horizon })
   const byId = new Map<string, StoredMessage>()
   for (const entry of stored) byId.set(entry.message.id, entry)
   for (const entry of snapshot.messages) if (entry.seq < horizon) byId.set(entry.message.id, entry)
   const all = [...byId.values()].sort((a, b) => a.seq - b.seq)
-  return page(snapshot.head, all, limit)
+  const first = startOfPage(all, { limit, chars: limits.historyChars })
+  return pageFrom(first, snapshot.head, all)
 }
 
-function page(head: EventId, all: readonly StoredMessage[], limit: number): HistoryPage {
-  const first = startOfPage(all, limit)
+function pageFrom(first: number, head: EventId, all: readonly StoredMessage[]): HistoryPage {
   const history = all.slice(first).map((entry) => entry.message)
   if (first === 0) return { head, history }
   return { head, history, more: true, before: all[first]?.seq ?? 0 }
 }
 
 /** Goes back turn by turn, so that a page never parts a question from its answer. */
-function startOfPage(all: readonly StoredMessage[], limit: number): number {
+function startOfPage(all: readonly StoredMessage[], most: { limit: number; chars: number }): number {
   let first = all.length
   let chars = 0
   while (first > 0) {
@@ -79,7 +88,7 @@ function startOfPage(all: readonly StoredMessage[], limit: number): number {
     while (next > 0 && all[next - 1]?.seq === all[next]?.seq) next--
     for (const { message } of all.slice(next, first)) chars += charsOf(message)
     const isLatest = first === all.length
-    if (!isLatest && (all.length - next > limit || chars > LIMITS.historyChars)) break
+    if (!isLatest && (all.length - next > most.limit || chars > most.chars)) break
     first = next
   }
   return first

@@ -75,15 +75,12 @@ export class Subscription {
     const { log, store, thread, limits } = this.#options
     this.#follow?.close()
     const follow = await log.follow(thread, start, this.pump)
-    if (this.#closed) follow.close()
     this.#follow = follow
+    if (this.#closed) follow.close()
     this.#position = this.#visible = seqOf(follow.position)
     if (!follow.snapshot) return { recovered: true, head: follow.position }
     const { snapshot, cause } = follow
-    const { head, history, more } = await readHistory(store, thread, {
-      snapshot,
-      limit: limits.historyMessages,
-    })
+    const { head, history, more } = await readHistory(store, thread, { snapshot, limits })
     return { recovered: false, ...(cause && { cause }), head, history, ...(more && { more }) }
   }
 
@@ -106,6 +103,16 @@ export class Subscription {
 
   /** Writes what is new, as far as the link takes it. Called on news, and when the link has drained. */
   readonly pump = (): void => {
+    try {
+      this.#pump()
+    } catch (error) {
+      // What one reader cannot be told is no reason for others to wait.
+      this.close()
+      this.#options.onFailure(error)
+    }
+  }
+
+  #pump(): void {
     const window = this.#follow?.window
     if (!window || !this.#open || this.#closed) return
     const { link, limits } = this.#options

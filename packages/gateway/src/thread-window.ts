@@ -65,7 +65,7 @@ export class ThreadWindow {
   /** The id of the event before the first one held. */
   #floor: EventId
   #floorSeq: number
-  readonly #runs = new Map<string, { readonly startSeq: number; endSeq?: number }>()
+  readonly #runs = new Map<string, { readonly startSeq: number; endSeq?: number; endMs?: number }>()
   #messages: readonly Message[] = []
   #foldedSeq: number
   #firstDeltaDue = false
@@ -98,7 +98,7 @@ export class ThreadWindow {
 
   /** Nothing in it that would have to be kept, and nobody who reads it. */
   get isIdle(): boolean {
-    return this.#count === 0 && this.#followers.size === 0
+    return this.#count === 0 && this.#runs.size === 0 && this.#followers.size === 0
   }
 
   get #count(): number {
@@ -107,15 +107,20 @@ export class ThreadWindow {
 
   /** Numbers an event and adds it; readers are told at the end of the turn. Returns its position. */
   append(draft: EventDraft, now: number): number {
+    // First of all, since it throws where the draft is not JSON.
+    const bytes = sizeOf(draft)
     const seq = ++this.#headSeq
     if (now > this.#headMs) this.#headMs = now
     this.#head = undefined
     this.#drafts.push(draft)
     this.#times.push(this.#headMs)
-    this.#bytes += sizeOf(draft)
+    this.#bytes += bytes
     if (draft.type !== 'text-delta') this.#trackRun(draft, seq)
-    if (this.#bytes > this.#limits.logBytes) this.trim(now)
     this.#tell(draft)
+    const { logBytes } = this.#limits
+    // At the end of the turn, once those who keep up have read; at once where there was too much before this one.
+    if (this.#bytes - bytes > 2 * logBytes) this.trim(now)
+    else if (this.#bytes > logBytes) this.#ticker.mark(this.#trimNow)
     return seq
   }
 
@@ -164,7 +169,8 @@ export class ThreadWindow {
     const key = encodingKey(encoding)
     let slab = this.#slabs.get(key)
     if (!slab || slab.firstSeq > position + 1 || slab.nextSeq <= this.#floorSeq) {
-      slab = new Slab(encoding, position + 1)
+      // A second one begins with all there is: readers that come ever earlier must not each start it anew.
+      slab = new Slab(encoding, (slab ? this.#floorSeq : position) + 1)
       this.#slabs.set(key, slab)
     }
     for (let event = this.at(slab.nextSeq); event; event = this.at(slab.nextSeq)) slab.append(event)
@@ -181,7 +187,10 @@ export class ThreadWindow {
     // Below the cap by an eighth, so that a full log is not trimmed event by event.
     const room = this.#bytes > this.#limits.logBytes ? (this.#limits.logBytes * 7) / 8 : Infinity
     const before = this.#start
-    for (let draft = this.#drafts[this.#start]; draft; draft = this.#drafts[this.#start]) {
+    // The latest event stays, however large it is: it is what the others wait for.
+    while (this.#count > 1 || (this.#count === 1 && this.#headMs < oldest)) {
+      const draft = this.#drafts[this.#start]
+      if (!draft) break
       const ts = this.#times[this.#start] ?? 0
       const seq = this.#floorSeq + 1
       const wanted = ts >= oldest || seq >= openSeq
@@ -193,6 +202,7 @@ export class ThreadWindow {
       this.#start++
     }
     if (this.#start !== before) this.#release()
+    this.#releaseRuns(oldest)
   }
 
   #release(): void {
@@ -202,12 +212,16 @@ export class ThreadWindow {
       this.#start = 0
     }
     for (const slab of this.#slabs.values()) slab.trim(this.#floorSeq + 1)
+    if (this.#count === 0) this.#slabs.clear()
+  }
+
+  #releaseRuns(oldest: number): void {
     for (const [runId, run] of this.#runs) {
-      if (run.endSeq === undefined || run.endSeq > this.#floorSeq) continue
+      // By time, too: until then the store may not have the messages yet.
+      if (run.endSeq === undefined || run.endSeq > this.#floorSeq || (run.endMs ?? 0) >= oldest) continue
       this.#runs.delete(runId)
       this.#messages = this.#messages.filter((message) => message.runId !== runId)
     }
-    if (this.#count === 0) this.#slabs.clear()
   }
 
   #trackRun({ type, runId }: EventDraft, seq: number): void {
@@ -216,7 +230,9 @@ export class ThreadWindow {
       this.#firstDeltaDue = true
     } else if (type === 'finish' || type === 'error') {
       const run = this.#runs.get(runId)
-      if (run) run.endSeq = seq
+      if (!run) return
+      run.endSeq = seq
+      run.endMs = this.#headMs
     }
   }
 
@@ -228,6 +244,8 @@ export class ThreadWindow {
     if (atOnce) this.#wake()
     else this.#ticker.mark(this.#wake)
   }
+
+  readonly #trimNow = (): void => this.trim(this.#headMs)
 
   readonly #wake = (): void => {
     for (const wake of this.#followers) wake()

@@ -31,7 +31,7 @@ export class TimerWheel {
 
   /** Runs `task` once, `delayMs` from now; returns what takes it back. */
   schedule(delayMs: number, task: () => void): () => void {
-    const ticks = Math.ceil(delayMs / this.#tickMs) + 1
+    const ticks = Math.ceil(delayMs / this.#tickMs) + 1 + this.#behind()
     const slot = this.#slots[(this.#position + ticks) % SLOTS]
     const timer: Timer = { rounds: Math.floor((ticks - 1) / SLOTS), task }
     slot?.add(timer)
@@ -63,9 +63,16 @@ export class TimerWheel {
 
   /** A busy event loop runs intervals late; the wheel then turns as often as time has passed. */
   #catchUp(): void {
-    const due = Math.max(1, Math.floor((performance.now() - this.#lastTick) / this.#tickMs))
-    this.#lastTick += due * this.#tickMs
-    for (let i = 0; i < due && this.#size > 0; i++) this.#turn()
+    for (let due = Math.max(1, this.#behind()); due > 0 && this.#size > 0; due--) {
+      this.#lastTick += this.#tickMs
+      this.#turn()
+    }
+  }
+
+  /** How many turns the wheel is behind the clock: a delay counts from now, not from where the wheel is. */
+  #behind(): number {
+    if (!this.#interval) return 0
+    return Math.max(0, Math.floor((performance.now() - this.#lastTick) / this.#tickMs))
   }
 
   #turn(): void {

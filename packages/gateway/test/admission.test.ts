@@ -119,7 +119,6 @@ test.each([
   ['a wrong token', { authorization: 'Bearer nobody' }],
   ['an empty token', { authorization: 'Bearer ' }],
   ['another scheme', { authorization: 'Basic dXNlcjp4' }],
-  ['a validator that throws', { authorization: 'Bearer user:broken' }],
 ])('%s is refused with a goodbye and 4401', async (_title, headers) => {
   const { authenticate, decide } = slowAuthenticator()
   decide()
@@ -127,6 +126,17 @@ test.each([
   await using client = await connectWebSocket({ url: wsOf(server.baseUrl), headers })
   expect(await client.inbox.next()).toEqual({ type: 'goodbye', code: 'unauthorized' })
   expect((await client.closed).code).toBe(4401)
+})
+
+test('a validator that throws is no verdict: the client may try again', async () => {
+  const { authenticate, decide } = slowAuthenticator()
+  decide()
+  await using server = await serve(agents, { authenticate })
+  const headers = { authorization: 'Bearer user:broken' }
+  await using client = await connectWebSocket({ url: wsOf(server.baseUrl), headers })
+  expect(await client.inbox.next()).toMatchObject({ type: 'goodbye', code: 'internal' })
+  expect((await client.closed).code).toBe(4500)
+  expect((await fetch(`${server.baseUrl}/agents`, { headers })).status).toBe(500)
 })
 
 test('a first message that is not auth is refused with 4401', async () => {
@@ -192,8 +202,14 @@ test.each([
 test('a name that points here by somebody else\u2019s DNS is no origin of ours', async () => {
   await using server = await serve(agents)
   const host = `evil.example:${server.port}`
-  const opened = connectWebSocket({ url: wsOf(server.baseUrl), headers: { host, origin: `http://${host}` } })
-  await expect(opened).rejects.toMatchObject({ status: 403 })
+  for (const headers of [{ host, origin: `http://${host}` }, { host }]) {
+    const opened = connectWebSocket({ url: wsOf(server.baseUrl), headers })
+    await expect(opened).rejects.toMatchObject({ status: 403 })
+  }
+  for (const named of ['localhost', '[::1]', 'gateway']) {
+    const headers = { host: `${named}:${server.port}` }
+    await (await connectWebSocket({ url: wsOf(server.baseUrl), headers })).close()
+  }
 })
 
 test('subprotocols: ours or none', async () => {

@@ -1,4 +1,4 @@
-import type { Agent } from '@turnpike/agents'
+import type { Runnable } from '@turnpike/agents'
 import type {
   Answer,
   Answers,
@@ -21,7 +21,7 @@ export function recordingLogger(): Logger & { readonly errors: object[] } {
 }
 
 /** A gateway with everything in memory, and no wire. */
-export function testGateway(agents: readonly Agent[], options: Partial<GatewayOptions> = {}): Gateway {
+export function testGateway(agents: readonly Runnable[], options: Partial<GatewayOptions> = {}): Gateway {
   const { limits } = options
   const log = new MemoryLog(limits ? { limits } : {})
   return new Gateway({ log, store: new MemoryStore(), agents, logger: recordingLogger(), ...options })

@@ -81,7 +81,7 @@ export type Answer<Name extends CommandName = CommandName> =
   | { ok: false; error: ErrorBody }
 
 /** Tells whether a word is a command's name. */
-export function isCommandName(name: string): name is CommandName {
+function isCommandName(name: string): name is CommandName {
   return Object.hasOwn(COMMANDS, name)
 }
 
@@ -91,20 +91,9 @@ export function isCommandName(name: string): name is CommandName {
  * @throws GatewayError `unknown-command` | `invalid-payload`, the message naming the first field that is wrong
  */
 export function decodeCommand(name: string, payload: unknown): Command {
-  switch (name) {
-    case 'thread.send':
-    case 'thread.subscribe':
-    case 'thread.unsubscribe':
-    case 'run.cancel':
-    case 'approval.resolve':
-    case 'auth':
-      return { name, payload: checked(name, payload) } as Command
-    default:
-      throw new GatewayError(
-        'unknown-command',
-        `There is no such command. Commands: ${Object.keys(COMMANDS).join(', ')}.`,
-      )
-  }
+  if (isCommandName(name)) return { name, payload: checked(name, payload) } as Command
+  const names = Object.keys(COMMANDS).join(', ')
+  throw new GatewayError('unknown-command', `There is no such command. Commands: ${names}.`)
 }
 
 function checked(name: CommandName, payload: unknown): PayloadOf<CommandName> {

@@ -35,13 +35,25 @@ export const ERRORS = {
   'too-many-connections': { http: 503, close: 4513, retry: 'after-delay' },
   draining: { http: 503, close: 1012, retry: 'reconnect' },
   internal: { http: 500, close: 4500, retry: 'after-delay' },
-  // The rest end a run: they come in its `error` event.
+  // These end a run: they come in its `error` event.
   'agent-failed': { http: 500, retry: 'never' },
   'invalid-agent-event': { http: 500, retry: 'never' },
   'event-too-large': { http: 500, retry: 'never' },
   'output-too-large': { http: 500, retry: 'never' },
   'run-timeout': { http: 504, retry: 'never' },
   'run-lost': { http: 500, retry: 'never' },
+  'model-failed': { http: 502, retry: 'after-delay' },
+  'model-rate-limited': { http: 503, retry: 'after-delay' },
+  'model-unauthorized': { http: 502, retry: 'never' },
+  'invalid-output': { http: 502, retry: 'never' },
+  // How the call of a tool ended: they come in `tool-call-error`, and in answers to a call that a client makes itself.
+  'unknown-tool': { http: 404, retry: 'never' },
+  'invalid-arguments': { http: 400, retry: 'never' },
+  'approval-required': { http: 403, retry: 'never' },
+  denied: { http: 403, retry: 'never' },
+  'tool-failed': { http: 500, retry: 'never' },
+  'tool-timeout': { http: 504, retry: 'never' },
+  cancelled: { http: 499, retry: 'never' },
 } as const satisfies Record<string, ErrorRow>
 
 /** A stable error code: a key of {@link ERRORS}. */

@@ -2,7 +2,9 @@ import * as z from 'zod/mini'
 import type { EventId } from './cursor.ts'
 import { Message } from './message.ts'
 
-const Usage = z.object({ inputTokens: z.number(), outputTokens: z.number() })
+const Tokens = z.number().check(z.minimum(0))
+const Usage = z.object({ inputTokens: Tokens, outputTokens: Tokens })
+const RunUsage = z.object({ ...Usage.shape, providerMetrics: z.optional(z.unknown()) })
 const FailureBody = z.object({ code: z.string(), message: z.string() })
 const ToolCall = { toolCallId: z.string(), tool: z.string() }
 const ArtifactHead = { id: z.string(), version: z.int(), kind: z.string(), title: z.string() }
@@ -95,9 +97,15 @@ const GatewayEvent = z.discriminatedUnion('type', [
     finishReason: FinishReason,
     text: z.string(),
     steps: z.int(),
-    usage: z.object({ ...Usage.shape, providerMetrics: z.optional(z.unknown()) }),
+    usage: RunUsage,
   }),
 ])
+
+/** How an agent may say that it ended; that a run was stopped is for the gateway to say. */
+export const AgentOutcome = z.object({
+  finishReason: z.optional(z.enum(['stop', 'length', 'tool-calls', 'content-filter'])),
+  usage: z.optional(RunUsage),
+})
 
 const Envelope = z.object({
   id: z.string().check(z.regex(/^\d{13}-\d{10}$/)),
@@ -114,6 +122,7 @@ export const ThreadEvent = z.intersection(Envelope, z.union([AgentEvent, Gateway
 
 export type FinishReason = z.infer<typeof FinishReason>
 export type AgentEvent = z.infer<typeof AgentEvent>
+export type AgentOutcome = z.infer<typeof AgentOutcome>
 export type Usage = z.infer<typeof Usage>
 
 /** An event without its envelope. */

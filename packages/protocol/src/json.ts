@@ -19,8 +19,8 @@ export function parseJson(text: string): unknown {
   return value
 }
 
-/** Walks level by level, so that hostile nesting cannot exhaust the stack. */
-function isDeeperThan(value: unknown, depth: number): boolean {
+/** Tells whether something is nested deeper. Walks level by level, so that hostile nesting cannot exhaust the stack. */
+export function isDeeperThan(value: unknown, depth: number): boolean {
   let level = [value].filter(isContainer)
   for (let i = 0; i < depth; i++) {
     if (level.length === 0) return false

@@ -12,6 +12,8 @@ export const LIMITS = {
   frameBufferedChunks: 4_096,
   /** Nesting of inbound JSON. Above it: `too-deep`. */
   jsonDepth: 32,
+  /** Nesting of what an agent reports. Above it: `invalid-agent-event`. */
+  eventDepth: 200,
   /** Characters of an id that a client chooses (thread, run, agent name). */
   idChars: 256,
   /** Characters of the reason given for an approval. */
@@ -36,15 +38,20 @@ export const LIMITS = {
   queuedRuns: 8,
   /** Finished runs whose id is still remembered, so that sending it again starts nothing. */
   rememberedRuns: 10_000,
-  /** One event as JSON, and the answer text of one run, in characters. Above: `event-too-large`, `output-too-large`. */
+  /** One event as JSON, in characters. Above it: `event-too-large`. */
   eventChars: 1_048_576,
-  answerChars: 2_097_152,
+  /** The answer of one run, all it reports, and how many events beside text, in characters. Above: `output-too-large`. */
+  answerChars: 1_048_576,
+  outputChars: 4_194_304,
+  runEvents: 5_000,
   /** Longer deltas are cut into several events. */
   deltaChars: 16_384,
   /** Time a run may take before it ends with `run-timeout`. */
   runMs: 1_800_000,
   /** Time an agent has to end by itself after an abort; then it is abandoned. */
   graceMs: 2_000,
+  /** Time that somebody has to decide an approval; then it is denied. */
+  approvalMs: 900_000,
   /** Age up to which events are kept for replay once their run has ended. */
   replayWindowMs: 30_000,
   /** Bytes of events that the log keeps for one thread. */

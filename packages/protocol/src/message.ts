@@ -7,7 +7,7 @@ export const ClientId = z
   .check(
     z.minLength(1),
     z.maxLength(LIMITS.idChars),
-    z.regex(/^[^\p{Cc}\p{Cs}]*$/u, 'must not hold control characters'),
+    z.regex(/^(?!\.\.?$)[^\p{Cc}\p{Cs}]*$/u, 'must not hold control characters, nor be a dot'),
   )
 
 const TextPart = z.object({ type: z.literal('text'), text: z.string() })

@@ -1,5 +1,5 @@
 // For those who write a wire or a server; clients get by with the main entry.
 export { type Command, COMMANDS, decodeCommand } from './commands.ts'
 export { type Dialect, type DuplexDialect, type Frame, type Request, type RequestId } from './dialect.ts'
-export { AgentEvent } from './events.ts'
-export { parseJson } from './json.ts'
+export { AgentEvent, AgentOutcome } from './events.ts'
+export { isDeeperThan, parseJson } from './json.ts'

@@ -1,5 +1,5 @@
 import {
-  type Agent,
+  type Runnable,
   type AgentYield,
   type RunContext,
   type RunInput,
@@ -8,7 +8,11 @@ import {
 } from '@turnpike/agents'
 
 /** An agent that yields what it was given, each in a turn of its own. */
-export function scriptedAgent(name: string, script: readonly AgentYield[], outcome: RunOutcome = {}): Agent {
+export function scriptedAgent(
+  name: string,
+  script: readonly AgentYield[],
+  outcome: RunOutcome = {},
+): Runnable {
   return defineAgent({
     name,
     register: false,
@@ -23,7 +27,7 @@ export function scriptedAgent(name: string, script: readonly AgentYield[], outco
 }
 
 /** An agent that counts to the number in its message, `burst` words a turn: "1 2 3 …". */
-export function countingAgent(name = 'counter', burst = 1): Agent {
+export function countingAgent(name = 'counter', burst = 1): Runnable {
   return defineAgent({
     name,
     register: false,
@@ -54,7 +58,7 @@ export interface PuppetRun {
 type Move = { yield: AgentYield; taken: () => void } | { end: RunOutcome } | { error: unknown }
 
 /** An agent that does nothing by itself: each of its runs waits for the test to move it. */
-export interface PuppetAgent extends Agent {
+export interface PuppetAgent extends Runnable {
   /** The next run that begins. */
   nextRun(): Promise<PuppetRun>
 }

@@ -1,4 +1,4 @@
-import type { Agent } from '@turnpike/agents'
+import type { Runnable } from '@turnpike/agents'
 import {
   type EventId,
   type ThreadEvent,
@@ -14,7 +14,7 @@ import type { Wire } from './wires.ts'
 
 export interface TransportsUnderTest {
   /** Serves these agents, the first one as the default; `baseUrl` is `http://host:port`. */
-  readonly serve: (agents: readonly Agent[]) => Promise<{ readonly baseUrl: string } & AsyncDisposable>
+  readonly serve: (agents: readonly Runnable[]) => Promise<{ readonly baseUrl: string } & AsyncDisposable>
   /** Every pair of them is tested too: begun on one, resumed on the other. */
   readonly wires: readonly Wire[]
 }

@@ -57,7 +57,10 @@ export function createGatewayServer(options: GatewayServerOptions = {}): Gateway
     async listen(port = 3000, host = '127.0.0.1') {
       await new Promise<void>((resolve, reject) => {
         server.once('error', reject)
-        server.listen(port, host, resolve)
+        server.listen(port, host, () => {
+          server.off('error', reject)
+          resolve()
+        })
       })
       const { address, family, port: taken } = server.address() as AddressInfo
       return `http://${family === 'IPv6' ? `[${address}]` : address}:${taken}`

@@ -1,5 +1,11 @@
+import {
+  type ArtifactStore,
+  type MemoryStore as Memories,
+  InMemoryMemoryStore,
+  MemoryArtifactStore,
+} from '@turnpike/agents'
 import type { ThreadKey, ThreadRef } from '../access.ts'
-import type { Page, Store, StoredMessage, ThreadSummary } from '../store.ts'
+import type { Page, Store, StoredMessage, ThreadCursor, ThreadSummary } from '../store.ts'
 
 interface ThreadRecord {
   readonly owner: string
@@ -10,6 +16,9 @@ interface ThreadRecord {
 /** A store that lives in this process and writes no file. */
 export class MemoryStore implements Store {
   readonly #threads = new Map<ThreadKey, ThreadRecord>()
+  readonly #artifacts = new Map<ThreadKey, ArtifactStore>()
+  readonly #ownMemories = new Map<string, Memories>()
+  readonly #threadMemories = new Map<ThreadKey, Memories>()
   readonly #owners = new Map<string, Set<ThreadRecord>>()
 
   openThread(thread: ThreadRef, title: string): Promise<void> {
@@ -28,11 +37,11 @@ export class MemoryStore implements Store {
     return Promise.resolve(this.#threads.has(thread.key))
   }
 
-  threads(owner: string, { limit, before = Infinity }: Page): Promise<readonly ThreadSummary[]> {
+  threads(owner: string, { limit, before }: Page<ThreadCursor>): Promise<readonly ThreadSummary[]> {
     const found = [...(this.#owners.get(owner) ?? [])]
       .map((record) => record.summary)
-      .filter((summary) => summary.updatedAt < before)
-      .sort((a, b) => b.updatedAt - a.updatedAt)
+      .filter((summary) => !before || latestFirst(before, summary) < 0)
+      .sort(latestFirst)
     return Promise.resolve(found.slice(0, limit))
   }
 
@@ -50,4 +59,37 @@ export class MemoryStore implements Store {
     }
     return Promise.resolve()
   }
+
+  artifacts(thread: ThreadRef): ArtifactStore {
+    return made(this.#artifacts, thread.key, () => new MemoryArtifactStore())
+  }
+
+  memories(thread: ThreadRef): Memories {
+    const own = made(this.#ownMemories, thread.owner, () => new InMemoryMemoryStore())
+    const ofThread = made(this.#threadMemories, thread.key, () => new InMemoryMemoryStore())
+    return {
+      save: (memory) => (memory.scope === 'thread' ? ofThread : own).save(memory),
+      async search(query, limit) {
+        const found = await Promise.all([own.search(query, limit), ofThread.search(query, limit)])
+        return found
+          .flat()
+          .sort((a, b) => b.score - a.score)
+          .slice(0, limit)
+      },
+    }
+  }
+}
+
+function made<Key, Value>(map: Map<Key, Value>, key: Key, make: () => Value): Value {
+  let value = map.get(key)
+  if (value === undefined) {
+    value = make()
+    map.set(key, value)
+  }
+  return value
+}
+
+function latestFirst(a: ThreadCursor, b: ThreadCursor): number {
+  if (a.updatedAt !== b.updatedAt) return b.updatedAt - a.updatedAt
+  return a.id < b.id ? -1 : a.id > b.id ? 1 : 0
 }

@@ -5,7 +5,7 @@ import { decodeCommand, parseJson } from '@turnpike/protocol/wire'
 import type { Context } from 'hono'
 import { bearerToken } from '../admission.ts'
 import type { Gateway } from '../gateway.ts'
-import type { Page } from '../store.ts'
+import type { Page, ThreadCursor } from '../store.ts'
 
 /** What Hono knows of a request here: Node's own objects. */
 export type Env = { Bindings: HttpBindings }
@@ -37,11 +37,25 @@ export async function bodyOf(c: Context<Env>, maxBytes: number): Promise<object>
   throw new GatewayError('invalid-payload', 'The body has to be a JSON object.')
 }
 
-/** The page that `limit` and `before` ask for. @throws GatewayError `invalid-payload` */
+/** The page of messages that `limit` and `before` ask for. @throws GatewayError `invalid-payload` */
 export function pageOf(c: Context<Env>): Page {
-  const limit = positive(c, 'limit') ?? PAGE_LIMIT
   const before = positive(c, 'before')
-  return { limit: Math.min(limit, LIMITS.historyMessages), ...(before !== undefined && { before }) }
+  return { limit: limitOf(c), ...(before !== undefined && { before }) }
+}
+
+/** The page of threads that `limit` and `before`, `<updatedAt>-<id>`, ask for. @throws GatewayError `invalid-payload` */
+export function threadPageOf(c: Context<Env>): Page<ThreadCursor> {
+  const before = c.req.query('before')
+  if (before === undefined) return { limit: limitOf(c) }
+  const [, updatedAt, id] = /^(\d{1,15})-(.*)$/su.exec(before) ?? []
+  if (updatedAt === undefined || id === undefined) {
+    throw new GatewayError('invalid-payload', '"before" must be the "before" of the page before.')
+  }
+  return { limit: limitOf(c), before: { updatedAt: Number(updatedAt), id } }
+}
+
+function limitOf(c: Context<Env>): number {
+  return Math.min(positive(c, 'limit') ?? PAGE_LIMIT, LIMITS.historyMessages)
 }
 
 function positive(c: Context<Env>, name: string): number | undefined {

@@ -6,13 +6,13 @@ import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import { threadRef } from '../access.ts'
 import type { Gateway } from '../gateway.ts'
 import { readHistory } from '../store.ts'
-import { type Env, checked, pageOf, principalOf } from './http-input.ts'
+import { type Env, bodyOf, checked, pageOf, principalOf, threadPageOf } from './http-input.ts'
 import { addStreams } from './http-streams.ts'
 
 /** The HTTP routes of a gateway: JSON, and event streams in the given dialect. */
 export function httpRoutes(gateway: Gateway, dialect: Dialect): Hono<Env> {
   const app = new Hono<Env>()
-  const { admission, runs, store } = gateway
+  const { admission, limits, runs, store } = gateway
 
   app.use(async (c, next) => {
     admission.assertOrigin({ origin: c.req.header('origin'), host: c.req.header('host') })
@@ -20,7 +20,11 @@ export function httpRoutes(gateway: Gateway, dialect: Dialect): Hono<Env> {
     c.header('x-content-type-options', 'nosniff')
   })
   app.use(
-    cors({ origin: (origin) => origin, allowHeaders: ['authorization', 'content-type', 'last-event-id'] }),
+    cors({
+      origin: (origin) => origin,
+      allowMethods: ['GET', 'POST'],
+      allowHeaders: ['authorization', 'content-type', 'last-event-id'],
+    }),
   )
   app.onError((error, c) => answerError(gateway, c, error))
   app.notFound((c) =>
@@ -41,19 +45,25 @@ export function httpRoutes(gateway: Gateway, dialect: Dialect): Hono<Env> {
 
   app.get('/threads', async (c) => {
     const { id } = await principalOf(c, gateway)
-    const page = pageOf(c)
+    const page = threadPageOf(c)
     const threads = await store.threads(id, page)
     const last = threads.length === page.limit ? threads.at(-1) : undefined
-    return c.json({ threads, ...(last && { before: last.updatedAt }) })
+    return c.json({ threads, ...(last && { before: `${last.updatedAt}-${last.id}` }) })
   })
   app.get('/threads/:thread/messages', async (c) => {
     const thread = threadRef(await principalOf(c, gateway), c.req.param('thread'))
     if (!(await store.hasThread(thread))) throw unknownThread()
     const snapshot = await gateway.log.snapshot(thread)
-    const { history, ...place } = await readHistory(store, thread, { snapshot, ...pageOf(c) })
+    const { history, ...place } = await readHistory(store, thread, { snapshot, limits, ...pageOf(c) })
     return c.json({ messages: history, ...place })
   })
 
+  app.post('/approvals/:approval', async (c) => {
+    const principal = await principalOf(c, gateway)
+    const body = await bodyOf(c, gateway.limits.frameBytes)
+    const payload = checked('approval.resolve', { ...body, approvalId: c.req.param('approval') })
+    return c.json({ ok: true, ...gateway.approvals.resolve(principal, payload) })
+  })
   app.post('/runs/:run/cancel', async (c) => {
     const principal = await principalOf(c, gateway)
     const { runId } = checked('run.cancel', { runId: c.req.param('run') })

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { GatewayError } from '@turnpike/protocol'
 import type { Framing, Link } from '../link.ts'
 import type { TimerWheel } from '../timer-wheel.ts'
 
@@ -30,6 +31,7 @@ export class EventStream implements Link {
   readonly framing = sseFraming
   readonly #options: EventStreamOptions
   #stopHeartbeat: () => void = () => {}
+  #state: 'waiting' | 'open' | 'refused' = 'waiting'
 
   constructor(options: EventStreamOptions) {
     this.#options = options
@@ -39,9 +41,15 @@ export class EventStream implements Link {
     return this.#options.response.writableLength
   }
 
-  /** Sends the head of the response; tells whether there still is somebody to send to. */
+  /**
+   * Sends the head of the response; tells whether there still is somebody to send to.
+   *
+   * @throws GatewayError `draining` where the server closed it meanwhile
+   */
   open({ onDrain, onClose }: { onDrain: () => void; onClose: () => void }): boolean {
     const { request, response } = this.#options
+    if (this.#state === 'refused') throw new GatewayError('draining', 'The server is shutting down.')
+    this.#state = 'open'
     if (response.destroyed) {
       onClose()
       return false
@@ -77,6 +85,10 @@ export class EventStream implements Link {
   pause(): void {}
 
   close(): void {
+    if (this.#state !== 'open') {
+      this.#state = 'refused'
+      return
+    }
     this.#stopHeartbeat()
     this.#options.response.end()
   }

@@ -130,7 +130,8 @@ class WebSocketLink implements Link {
     const taken = this.#takenBytes()
     this.#stopHeartbeat = this.#wheel.schedule(pongTimeoutMs, () => {
       const isTaking = isBehind && this.#takenBytes() > taken
-      if (!this.#alive && !isTaking) this.#websocket.terminate()
+      // One whose frames are not read cannot show that it lives.
+      if (!this.#alive && !isTaking && !this.#websocket.isPaused) this.#websocket.terminate()
       else this.#pingAfter(Math.max(0, pingIntervalMs - pongTimeoutMs))
     })
   }

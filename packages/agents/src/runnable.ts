@@ -1,4 +1,5 @@
 import type { AgentEvent, FinishReason, Message, Usage } from '@turnpike/protocol'
+import type { ApprovalDecision } from './approvals.ts'
 import type { RunContext } from './context.ts'
 
 /** What a run gives its agent. */
@@ -8,31 +9,39 @@ export interface RunInput {
   readonly message: Message
   /** The messages of the thread before this one, oldest first. */
   readonly history: readonly Message[]
+  /** Present where a parked run goes on: what it left behind, and what was decided since. */
+  readonly resume?: { readonly state: unknown; readonly decisions: readonly ApprovalDecision[] }
 }
 
 /** How a run ended, where an agent wants to say more than "stop". */
 export interface RunOutcome {
   readonly finishReason?: Exclude<FinishReason, 'cancelled' | 'interrupted'>
   readonly usage?: Usage & { readonly providerMetrics?: unknown }
+  /**
+   * Does not end the run but parks it: nothing of it runs until every approval it opened is decided; then `run` is
+   * called again with this, which has to be JSON, as `resume.state`.
+   */
+  readonly parked?: { readonly state: unknown }
 }
 
 /** What an agent yields: text of the answer, or an event. */
 export type AgentYield = string | AgentEvent
 
-/** What a listing of agents tells about one. */
-export interface AgentInfo {
+/** What a listing tells about one. */
+export interface RunnableInfo {
   readonly name: string
   readonly kind: 'agent' | 'team' | 'workflow'
   readonly description?: string
   readonly model: string | null
   readonly provider: string | null
   readonly tools: readonly string[]
+  readonly hasStructuredOutput?: boolean
 }
 
 /** Anything the gateway can run. */
-export interface Agent {
+export interface Runnable {
   readonly name: string
-  readonly info: AgentInfo
+  readonly info: RunnableInfo
   /**
    * Answers one message.
    *

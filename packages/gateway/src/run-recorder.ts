@@ -1,0 +1,108 @@
+import type { AgentYield } from '@turnpike/agents'
+import { type AgentEvent, type Limits, GatewayError } from '@turnpike/protocol'
+import { checkAgentEvent, splitText } from './agent-events.ts'
+
+export interface RunRecorderOptions {
+  readonly limits: Limits
+  readonly log: (event: AgentEvent) => void
+}
+
+/**
+ * Takes what an agent reports into the log, and keeps count of what `finish` tells.
+ *
+ * It has three states. Open, it takes everything; stopped, only what closes things, such as the error of a tool, and no
+ * more text; closed, nothing.
+ */
+export class RunRecorder {
+  readonly #options: RunRecorderOptions
+  #state: 'open' | 'stopped' | 'closed' = 'open'
+  #answer = ''
+  #steps = 0
+  #chars = 0
+  #events = 0
+  #channel = ''
+  #inputTokens = 0
+  #outputTokens = 0
+
+  constructor(options: RunRecorderOptions) {
+    this.#options = options
+  }
+
+  /** All text of the answer so far. */
+  get answer(): string {
+    return this.#answer
+  }
+
+  get steps(): number {
+    return this.#steps
+  }
+
+  get usage(): { inputTokens: number; outputTokens: number } {
+    return { inputTokens: this.#inputTokens, outputTokens: this.#outputTokens }
+  }
+
+  stop(): void {
+    if (this.#state === 'open') this.#state = 'stopped'
+  }
+
+  close(): void {
+    this.#state = 'closed'
+  }
+
+  /** @throws GatewayError `invalid-agent-event` | `event-too-large` | `output-too-large` */
+  take(value: AgentYield): void {
+    if (this.#state === 'closed') return
+    if (typeof value === 'string') return this.#takeText(value, 'answer')
+    const event = checkAgentEvent(value, this.#options.limits)
+    if (event.type === 'text-delta') return this.#takeText(event.delta, event.channel)
+    if (event.type === 'tool-call-args' && event.args === undefined) {
+      if (this.#state === 'stopped') return
+      this.#weigh(event.delta.length)
+    } else {
+      this.#weigh(JSON.stringify(event).length)
+      this.#countEvent()
+    }
+    this.#count(event)
+    this.#options.log(event)
+  }
+
+  #takeText(text: string, channel: 'answer' | 'reasoning'): void {
+    if (this.#state === 'stopped' || text === '') return
+    const { answerChars, deltaChars } = this.#options.limits
+    if (channel !== this.#channel) this.#countEvent()
+    this.#channel = channel
+    this.#weigh(text.length)
+    if (channel === 'answer') {
+      if (this.#answer.length + text.length > answerChars)
+        throw tooLarge(`an answer of ${answerChars} characters`)
+      this.#answer += text
+    }
+    const { log } = this.#options
+    if (text.length <= deltaChars) log({ type: 'text-delta', delta: text, channel })
+    else for (const delta of splitText(text, deltaChars)) log({ type: 'text-delta', delta, channel })
+  }
+
+  #weigh(chars: number): void {
+    const { outputChars } = this.#options.limits
+    this.#chars += chars
+    if (this.#chars > outputChars) throw tooLarge(`${outputChars} characters of output`)
+  }
+
+  /** Each may become a part of its message, and a message of too many parts is slow to fold. */
+  #countEvent(): void {
+    const { runEvents } = this.#options.limits
+    if (++this.#events > runEvents) throw tooLarge(`${runEvents} events beside text`)
+  }
+
+  #count(event: AgentEvent): void {
+    this.#channel = event.type
+    if (event.type === 'step-start') this.#steps++
+    if (event.type !== 'step-finish') return
+    this.#inputTokens += event.usage.inputTokens
+    this.#outputTokens += event.usage.outputTokens
+  }
+}
+
+function tooLarge(what: string): GatewayError {
+  return new GatewayError('output-too-large', `The run exceeds ${what}.`)
+}
