@@ -168,7 +168,7 @@ export class Runs {
     try {
       await store.openThread(thread, textOf(input).slice(0, TITLE_CHARS))
       const snapshot = await log.snapshot(thread)
-      const { history } = await readHistory(store, thread, { snapshot, limits })
+      const { history } = await readHistory(store, thread, { snapshot, limits, reasoning: true })
       await run.start(history)
     } catch (error) {
       run.fail(error)

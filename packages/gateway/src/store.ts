@@ -59,9 +59,9 @@ export interface HistoryPage extends History {
 export async function readHistory(
   store: Store,
   thread: ThreadRef,
-  options: { snapshot: Snapshot; limits: Limits; limit?: number; before?: number },
+  options: { snapshot: Snapshot; limits: Limits; reasoning: boolean; limit?: number; before?: number },
 ): Promise<HistoryPage> {
-  const { snapshot, limits, before = Infinity } = options
+  const { snapshot, limits, reasoning, before = Infinity } = options
   const limit = Math.min(options.limit ?? Infinity, limits.historyMessages)
   const horizon = Math.min(before, seqOf(snapshot.head) + 1)
   const stored = await store.messages(thread, { limit: limit + 1, before: horizon })
@@ -70,13 +70,23 @@ export async function readHistory(
   for (const entry of snapshot.messages) if (entry.seq < horizon) byId.set(entry.message.id, entry)
   const all = [...byId.values()].sort((a, b) => a.seq - b.seq)
   const first = startOfPage(all, { limit, chars: limits.historyChars })
-  return pageFrom(first, snapshot.head, all)
+  return pageFrom(first, snapshot.head, reasoning ? all : all.map(withoutReasoning))
 }
 
 function pageFrom(first: number, head: EventId, all: readonly StoredMessage[]): HistoryPage {
   const history = all.slice(first).map((entry) => entry.message)
   if (first === 0) return { head, history }
   return { head, history, more: true, before: all[first]?.seq ?? 0 }
+}
+
+/** Reasoning is for those who ask for it, in a history as in events. */
+function withoutReasoning(entry: StoredMessage): StoredMessage {
+  const { message } = entry
+  if (!message.parts.some((part) => part.type === 'reasoning')) return entry
+  return {
+    ...entry,
+    message: { ...message, parts: message.parts.filter((part) => part.type !== 'reasoning') },
+  }
 }
 
 /** Goes back turn by turn, so that a page never parts a question from its answer. */

@@ -72,7 +72,7 @@ export class Subscription {
 
   /** Takes its place in the log. Nothing is written before {@link begin}. */
   async place(start: StartAt): Promise<Opening> {
-    const { log, store, thread, limits } = this.#options
+    const { log, store, thread, limits, reasoning } = this.#options
     this.#follow?.close()
     const follow = await log.follow(thread, start, this.pump)
     this.#follow = follow
@@ -80,7 +80,7 @@ export class Subscription {
     this.#position = this.#visible = seqOf(follow.position)
     if (!follow.snapshot) return { recovered: true, head: follow.position }
     const { snapshot, cause } = follow
-    const { head, history, more } = await readHistory(store, thread, { snapshot, limits })
+    const { head, history, more } = await readHistory(store, thread, { snapshot, limits, reasoning })
     return { recovered: false, ...(cause && { cause }), head, history, ...(more && { more }) }
   }
 

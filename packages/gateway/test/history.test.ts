@@ -23,7 +23,12 @@ async function storeOf(entries: readonly StoredMessage[]): Promise<MemoryStore> 
 test('a history ends at its head, although the store is ahead of it already', async () => {
   const store = await storeOf([entry('old', 1), entry('now', 5, 'finished'), entry('later', 9)])
   const snapshot = { head: mintEventId(0, 7), messages: [entry('now', 5, 'still open')] }
-  const { head, history } = await readHistory(store, thread, { snapshot, limits: LIMITS, limit: 10 })
+  const { head, history } = await readHistory(store, thread, {
+    snapshot,
+    limits: LIMITS,
+    reasoning: true,
+    limit: 10,
+  })
   expect(head).toBe(snapshot.head)
   expect(history).toEqual([entry('old', 1).message, entry('now', 5, 'still open').message])
 })
@@ -31,7 +36,12 @@ test('a history ends at its head, although the store is ahead of it already', as
 test('a history has what the log tells and the store has not got yet, in its place', async () => {
   const store = await storeOf([entry('old', 1)])
   const snapshot = { head: mintEventId(0, 9), messages: [entry('newest', 6), entry('new', 5)] }
-  const { history, more } = await readHistory(store, thread, { snapshot, limits: LIMITS, limit: 10 })
+  const { history, more } = await readHistory(store, thread, {
+    snapshot,
+    limits: LIMITS,
+    reasoning: true,
+    limit: 10,
+  })
   expect(history.map((message) => message.id)).toEqual(['old', 'new', 'newest'])
   expect(more).toBeUndefined()
 })
@@ -39,7 +49,7 @@ test('a history has what the log tells and the store has not got yet, in its pla
 test('a history is bounded in messages and in characters, and the latest turn is whole', async () => {
   const snapshot = { head: mintEventId(0, 99), messages: [] }
   const many = await storeOf(Array.from({ length: 20 }, (_, i) => entry(`m${i}`, i + 1)))
-  const page = await readHistory(many, thread, { snapshot, limits: LIMITS, limit: 5 })
+  const page = await readHistory(many, thread, { snapshot, limits: LIMITS, reasoning: true, limit: 5 })
   expect(page.history.map((message) => message.id)).toEqual(['m15', 'm16', 'm17', 'm18', 'm19'])
   expect(page).toMatchObject({ more: true, before: 16 })
 
@@ -50,7 +60,12 @@ test('a history is bounded in messages and in characters, and the latest turn is
     entry('q', 3, huge),
     entry('r', 3, huge),
   ])
-  const { history } = await readHistory(large, thread, { snapshot, limits: LIMITS, limit: 50 })
+  const { history } = await readHistory(large, thread, {
+    snapshot,
+    limits: LIMITS,
+    reasoning: true,
+    limit: 50,
+  })
   expect(history.map((message) => message.id)).toEqual(['q', 'r'])
 })
 
@@ -67,4 +82,15 @@ test('the bytes kept for readers are let go with the events they stand for', () 
   expect(window.floorSeq).toBeGreaterThan(2_500)
   // A page is let go as a whole.
   expect(window.slab(encoding, 5_000).firstSeq).toBeGreaterThan(window.floorSeq - 500)
+})
+
+test('a history has reasoning for those who ask for it', async () => {
+  const parts = [{ type: 'reasoning', text: 'hm' } as const, { type: 'text', text: 'answer' } as const]
+  const message: Message = { id: 'a', role: 'assistant', parts, status: 'done', createdAt: 0 }
+  const store = await storeOf([{ message, seq: 1 }])
+  const snapshot = { head: mintEventId(0, 9), messages: [] }
+  for (const reasoning of [true, false]) {
+    const { history } = await readHistory(store, thread, { snapshot, limits: LIMITS, reasoning })
+    expect(history[0]?.parts).toEqual(reasoning ? parts : parts.slice(1))
+  }
 })

@@ -74,7 +74,11 @@ class CountedLog extends MemoryLog {
 async function rolesIn(gateway: Gateway, threadId: string): Promise<string[]> {
   const thread = threadRef(ANONYMOUS, threadId)
   const snapshot = await gateway.log.snapshot(thread)
-  const { history } = await readHistory(gateway.store, thread, { snapshot, limits: gateway.limits })
+  const { history } = await readHistory(gateway.store, thread, {
+    snapshot,
+    limits: gateway.limits,
+    reasoning: true,
+  })
   return history.map((message) => message.role)
 }
 

@@ -184,7 +184,8 @@ class Check {
 
   #history(seq: number, history: readonly Message[], more: boolean): void {
     const events = this.#options.log.filter((event) => event.seq <= seq)
-    const folded = mergeDeltas(events).reduce(reduce, [] as readonly Message[])
+    const whole = mergeDeltas(events).reduce(reduce, [] as readonly Message[])
+    const folded = this.#options.reasoning ? whole : whole.map(withoutReasoning)
     const expected = more ? folded.slice(Math.max(0, folded.length - history.length)) : folded
     if (sameJson(history, expected)) return
     const index = expected.findIndex((message, i) => !sameJson(message, history[i]))
@@ -239,4 +240,8 @@ function sameJson(a: unknown, b: unknown): boolean {
 
 function plain(value: unknown): unknown {
   return value === undefined ? undefined : JSON.parse(JSON.stringify(value))
+}
+
+function withoutReasoning(message: Message): Message {
+  return { ...message, parts: message.parts.filter((part) => part.type !== 'reasoning') }
 }

@@ -103,7 +103,7 @@ function deliver(log: readonly ThreadEvent[], reasoning: boolean, random: Random
       const target = batch.length === 0 ? next : random.pick(log.filter((event) => event.seq > position))
       // The head may be where numbering has skipped ahead, right before the next event.
       const head = batch.length === 0 ? mintEventId(1, target.seq - 1) : target.id
-      records.push(resetAt(log, head, random))
+      records.push(seenBy(reasoning, resetAt(log, head, random)))
       position = visible = seqOf(head)
       continue
     }
@@ -116,6 +116,16 @@ function deliver(log: readonly ThreadEvent[], reasoning: boolean, random: Random
       visible = event.seq
     }
   }
+}
+
+/** A history has reasoning for those who asked for it. */
+function seenBy(reasoning: boolean, record: HistoryRecord): HistoryRecord {
+  if (reasoning || record.type !== 'reset') return record
+  const history = record.history.map((message) => ({
+    ...message,
+    parts: message.parts.filter((part) => part.type !== 'reasoning'),
+  }))
+  return { ...record, history }
 }
 
 const runs = fc.array(

@@ -9,12 +9,13 @@ import { MemoryStore } from '../stores/memory.ts'
 import { httpRoutes } from '../transports/http.ts'
 import { attachWebSocket } from '../transports/websocket.ts'
 
-export interface GatewayServerOptions extends Partial<GatewayOptions> {
-  /** A machine to serve; without it one is made of the other options, with log and store in memory. */
-  readonly gateway?: Gateway
+interface Routes {
   /** Adds routes of your own behind those of the gateway. */
   readonly routes?: (app: Hono<{ Bindings: HttpBindings }>) => void
 }
+
+/** Either a machine to serve, or what to make one of; log and store are in memory unless given. */
+export type GatewayServerOptions = Routes & ({ readonly gateway: Gateway } | Partial<GatewayOptions>)
 
 export interface GatewayServer {
   readonly gateway: Gateway
@@ -33,14 +34,7 @@ export interface GatewayServer {
  * await listen(3000)
  */
 export function createGatewayServer(options: GatewayServerOptions = {}): GatewayServer {
-  const { limits } = options
-  const gateway =
-    options.gateway ??
-    new Gateway({
-      ...options,
-      log: options.log ?? new MemoryLog({ ...(limits && { limits }) }),
-      store: options.store ?? new MemoryStore(),
-    })
+  const gateway = 'gateway' in options ? options.gateway : gatewayOf(options)
   const app = httpRoutes(gateway, threadStream)
   options.routes?.(app)
   const answer = getRequestListener(app.fetch, { overrideGlobalObjects: false })
@@ -74,4 +68,13 @@ export function createGatewayServer(options: GatewayServerOptions = {}): Gateway
       clearTimeout(lingering)
     },
   }
+}
+
+function gatewayOf(options: Partial<GatewayOptions>): Gateway {
+  const { limits = {} } = options
+  return new Gateway({
+    ...options,
+    log: options.log ?? new MemoryLog({ limits }),
+    store: options.store ?? new MemoryStore(),
+  })
 }

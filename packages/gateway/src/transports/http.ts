@@ -54,7 +54,12 @@ export function httpRoutes(gateway: Gateway, dialect: Dialect): Hono<Env> {
     const thread = threadRef(await principalOf(c, gateway), c.req.param('thread'))
     if (!(await store.hasThread(thread))) throw unknownThread()
     const snapshot = await gateway.log.snapshot(thread)
-    const { history, ...place } = await readHistory(store, thread, { snapshot, limits, ...pageOf(c) })
+    const { history, ...place } = await readHistory(store, thread, {
+      snapshot,
+      limits,
+      reasoning: c.req.query('reasoning') === '1',
+      ...pageOf(c),
+    })
     return c.json({ messages: history, ...place })
   })
 
