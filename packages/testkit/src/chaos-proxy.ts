@@ -148,7 +148,7 @@ class ChaosConnection {
     } else {
       this.#stats.resets++
       this.#stop()
-      for (const side of this.#sides) side.resetAndDestroy()
+      for (const side of this.#sides) reset(side)
     }
   }
 
@@ -165,7 +165,7 @@ class ChaosConnection {
 
   destroy(): void {
     this.#stop()
-    for (const side of this.#sides) side.destroy()
+    for (const side of this.#sides) destroy(side)
   }
 
   #hold(): void {
@@ -214,7 +214,7 @@ class ChaosConnection {
         if (this.#halfOpen || this.#end.signal.aborted) return
         if (!hadError && side.readableEnded && side.writableFinished) return
         this.#stop()
-        other.resetAndDestroy()
+        reset(other)
       })
     })
   }
@@ -249,4 +249,22 @@ class ChaosConnection {
     this.#end.abort()
     this.#gate?.resolve()
   }
+}
+
+const resetting = new WeakSet<Socket>()
+
+/** Resets a socket, if it can be: Node never closes one that is reset while it is being shut down. */
+function reset(side: Socket): void {
+  if (resetting.has(side)) return
+  if (side.writableEnded || side.writableLength > 0) {
+    side.destroy()
+  } else {
+    resetting.add(side)
+    side.resetAndDestroy()
+  }
+}
+
+/** Closes a socket; one that is being reset closes by itself, and must not be disturbed. */
+function destroy(side: Socket): void {
+  if (!resetting.has(side)) side.destroy()
 }
