@@ -1,2 +1,2 @@
-export { demoAgent } from './demo-agent.ts'
+export { agentsFrom } from './agents.ts'
 export { type ServeSettings, serve, settingsFrom } from './serve.ts'

@@ -4,7 +4,8 @@ const USAGE = `turnpike: the real-time gateway for AI agents
 
   turnpike serve    serve the gateway and its page
 
-Environment: PORT (3000), HOST (127.0.0.1), ALLOWED_ORIGINS (comma separated)`
+Environment: PORT (3000), HOST (127.0.0.1), ALLOWED_ORIGINS (comma separated);
+OPENAI_API_KEY, ANTHROPIC_API_KEY, or OPENAI_BASE_URL with OPENAI_MODEL for a real model`
 
 /** Runs one command line; resolves with the exit code once the command is over. */
 export async function main(args: readonly string[]): Promise<number> {
@@ -17,7 +18,7 @@ export async function main(args: readonly string[]): Promise<number> {
     console.error(`turnpike: there is no command "${command}".\n\n${USAGE}`)
     return 2
   }
-  const server = await serve(settingsFrom(process.env))
+  const server = await serve(settingsFrom(process.env), process.env)
   console.log(`Turnpike is open at ${server.url}`)
   await stopSignal()
   console.log('Closing: runs in progress may end. Once more to stop at once.')

@@ -2,9 +2,11 @@ import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { serveStatic } from '@hono/node-server/serve-static'
 import { type GatewayServer, createGatewayServer } from '@turnpike/gateway/server'
-import { demoAgent } from './demo-agent.ts'
+import { agentsFrom } from './agents.ts'
 
 const PAGE = fileURLToPath(new URL('../../playground/dist', import.meta.url))
+
+type Environment = Readonly<Record<string, string | undefined>>
 
 /** What `turnpike serve` reads from its environment. */
 export interface ServeSettings {
@@ -18,7 +20,7 @@ export interface ServeSettings {
  *
  * @throws Error where `PORT` is no port
  */
-export function settingsFrom(env: Readonly<Record<string, string | undefined>>): ServeSettings {
+export function settingsFrom(env: Environment): ServeSettings {
   const port = Number(env['PORT'] ?? 3000)
   if (!Number.isInteger(port) || port < 0 || port > 65_535) {
     throw new Error(`PORT must be a number from 0 to 65535, got "${env['PORT']}".`)
@@ -27,11 +29,14 @@ export function settingsFrom(env: Readonly<Record<string, string | undefined>>):
   return { port, host: env['HOST'] ?? '127.0.0.1', allowedOrigins: origins?.filter(Boolean) ?? [] }
 }
 
-/** Serves the gateway with the demo agent, and the page where it was built. */
-export async function serve(settings: ServeSettings): Promise<GatewayServer & { url: string }> {
+/** Serves the gateway with the agents of {@link agentsFrom}, and the page where it was built. */
+export async function serve(
+  settings: ServeSettings,
+  env: Environment = {},
+): Promise<GatewayServer & { url: string }> {
   const { port, host, allowedOrigins } = settings
   const server = createGatewayServer({
-    agents: [demoAgent],
+    agents: await agentsFrom(env),
     allowedOrigins,
     routes(app) {
       if (existsSync(PAGE)) app.use(serveStatic({ root: PAGE }))

@@ -16,7 +16,7 @@ describe.skipIf(isMissing)('the page, in Chromium', () => {
 
   beforeAll(async () => {
     await build({ root: fileURLToPath(new URL('../../playground', import.meta.url)), logLevel: 'silent' })
-    server = await serve({ port: 0, host: '127.0.0.1', allowedOrigins: [] })
+    server = await serve({ port: 0, host: '127.0.0.1', allowedOrigins: [] }, { DEMO_TOKENS_PER_SECOND: '60' })
     browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--disable-background-networking'] })
   }, 60_000)
 
@@ -89,6 +89,17 @@ describe.skipIf(isMissing)('the page, in Chromium', () => {
     }
     await Promise.all([first.close(), second.close()])
   }, 40_000)
+
+  test('the showcase asks for approval, and goes on once it is given', async () => {
+    const page = await open()
+    await page.getByTestId('agent').selectOption('showcase')
+    await say(page, 'Show me everything')
+    const approve = page.getByTestId('approve')
+    await approve.click({ timeout: 60_000 })
+    await approve.waitFor({ state: 'hidden' })
+    await expect.poll(async () => (await storedAnswer(page)).status, { timeout: 30_000 }).toBe('done')
+    await page.close()
+  }, 90_000)
 
   test('nothing went wrong in the console', () => {
     expect(problems).toEqual([])

@@ -94,6 +94,11 @@ export class Conversation {
     await this.#channel?.request('run.cancel', { runId })
   }
 
+  /** Decides about a tool call; what comes of it comes as an event. */
+  async decide(approvalId: string, approved: boolean): Promise<void> {
+    await this.#channel?.request('approval.resolve', { approvalId, approved })
+  }
+
   #apply(event: ThreadEvent): void {
     this.#following = true
     const next = withEvent(this.#state, event)

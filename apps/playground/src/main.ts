@@ -5,6 +5,7 @@ import { Connection } from './connection.ts'
 import { Conversation } from './conversation.ts'
 import { openNewThread, threadOfAddress } from './thread-address.ts'
 import { activeRun } from './thread-state.ts'
+import { onDecision } from './view/decision.ts'
 import { Page } from './view/page.ts'
 
 let stopping: string | undefined
@@ -67,5 +68,7 @@ window.addEventListener('focus', () => {
   connection.hurry()
   void unlessLost(conversation.lookAgain())
 })
+
+onDecision(document, ({ approvalId, approved }) => void unlessLost(conversation.decide(approvalId, approved)))
 
 connection.connect()

@@ -16,14 +16,17 @@ export const defaultLogger: Logger = {
 
 /** What is logged comes from anywhere, and need not be JSON. */
 function lineOf(fields: Record<string, unknown>): string {
+  const described = Object.entries(fields).map(([name, value]) => [name, describe(value)])
   try {
-    return JSON.stringify(fields, plain)
+    return JSON.stringify(Object.fromEntries(described))
   } catch {
     return inspect(fields, { breakLength: Infinity })
   }
 }
 
-function plain(_key: string, value: unknown): unknown {
+/** Errors tell little of themselves as JSON; clients are to get no more, but the log is. */
+function describe(value: unknown): unknown {
   if (!(value instanceof Error)) return value
-  return { name: value.name, message: value.message, stack: value.stack, cause: value.cause }
+  const { name, message, stack, cause } = value
+  return { name, message, stack, ...(cause !== undefined && { cause: describe(cause) }) }
 }

@@ -1,4 +1,5 @@
 import { type ToolPart } from '@turnpike/protocol'
+import { decisionButtons } from './decision.ts'
 import { element, setText } from './element.ts'
 import type { View } from './keyed-list.ts'
 
@@ -22,7 +23,8 @@ export function toolCard(): View<ToolPart> {
   const error = element('p', 'tool-error')
   const summary = element('summary', '', name, preview, state)
   const details = element('details', '', summary, argsBlock, resultBlock)
-  const node = element('div', 'tool', details, error)
+  const decision = decisionButtons()
+  const node = element('div', 'tool', details, decision.node, error)
   return {
     node,
     update(part) {
@@ -30,6 +32,7 @@ export function toolCard(): View<ToolPart> {
       setText(name, part.tool)
       setText(preview, part.args === undefined ? '' : compact(part.args))
       setText(state, STATES[part.state])
+      decision.ask(part.state === 'approval' ? part.approval?.approvalId : undefined)
       setText(args, readable(part.args))
       setText(result, readable(part.result))
       argsBlock.hidden = part.args === undefined

@@ -1,35 +1,39 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-import { type Agent, type RunInput, defineAgent } from '@turnpike/agents'
+import type { DemoPrompt } from './demo-prompt.ts'
+import type { Turn } from './demo-turn.ts'
 
-const WORDS_PER_SECOND = 25
+/** The turn of a message that begins with "fail" or "crash": an answer that breaks off. */
+export function brokenTurn({ text }: DemoPrompt): Turn | undefined {
+  if (!/^(please )?(fail|crash)\b/i.test(text)) return undefined
+  return {
+    text: 'As you wish. I begin an answer, and then I …',
+    failure: 'The demo model fails where it is asked to.',
+  }
+}
 
-/** Answers offline, word by word, about as fast as a model does: something to watch, stop, cut and resume. */
-export const demoAgent: Agent = defineAgent({
-  name: 'demo',
-  description: 'Talks plainly, offline. Ask it for a long story.',
-  register: false,
-  async *run(input, { signal }) {
-    for (const word of answerTo(input).match(/\S+\s*/g) ?? []) {
-      await sleep(1000 / WORDS_PER_SECOND, undefined, { signal })
-      yield word
-    }
-  },
-})
-
-function answerTo({ text, history }: RunInput): string {
-  const earlier = history.filter((message) => message.role === 'user').length
+/** A plain answer; a long one where the message asks for a story, or for something long. */
+export function plainTurn({ text, earlier }: DemoPrompt): Turn {
   const memory =
     earlier === 0
       ? 'This is the beginning of our thread.'
-      : `I remember ${earlier} earlier ${earlier === 1 ? 'message' : 'messages'} of this thread.`
-  if (/\b(story|long)\b/i.test(text)) return `${memory} ${STORY}`
-  return (
-    `You said: “${text.slice(0, 300)}”. ${memory} ` +
-    'I am a small agent made of an async generator, and these words come one by one, as those of a model do. ' +
-    'Try this: ask me for a long story, cut the connection while I talk, wait a little and come back. ' +
-    'I go on talking while you are away, and you will not miss a word.'
-  )
+      : `I see ${earlier} earlier ${earlier === 1 ? 'message' : 'messages'} of yours in this thread.`
+  if (/\b(story|stories|long|longer)\b/i.test(text)) return { text: `${memory} ${STORY}` }
+  const heard = text === '' ? 'You said nothing that I can read.' : `You said: “${shortened(text)}”.`
+  return { text: `${heard} ${memory} ${INTRODUCTION}` }
 }
+
+const QUOTED_CHARS = 300
+
+function shortened(text: string): string {
+  if (text.length <= QUOTED_CHARS) return text
+  return `${text.slice(0, QUOTED_CHARS).replace(/\p{Cs}$/u, '')} …`
+}
+
+const INTRODUCTION =
+  'I am the demo model: I need no network and no key, I know nothing of the world, and to the same words I always ' +
+  'give the same answer. What I am good for is watching how an answer travels: these words come one by one, as those ' +
+  'of a real model do. Try this: ask me for a long story, cut the connection while I talk, wait a little and come ' +
+  'back. I go on talking while you are away, and you will not miss a word. Say “fail” to see how an answer breaks. ' +
+  'With an API key in the environment, a real model talks in my place.'
 
 const STORY = `At the foot of the mountains stood a tollhouse, and in it lived a keeper who had never once lost a traveller.
 

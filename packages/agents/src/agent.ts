@@ -1,0 +1,228 @@
+import type { LanguageModelV4CallOptions, SharedV4ProviderOptions } from '@ai-sdk/provider'
+import { GatewayError } from '@turnpike/protocol'
+import { setMaxListeners } from 'node:events'
+import type { $ZodType } from 'zod/v4/core'
+import type { RunContext } from './context.ts'
+import { LocalRun, type LocalRunOptions, type LocalStream, type Prompt } from './local-run.ts'
+import { type Model, checkModel, modelFor } from './model.ts'
+import { OpenCalls } from './open-calls.ts'
+import { promptOf } from './prompt.ts'
+import { defaultRegistry } from './registry.ts'
+import type { LocalResult } from './run-record.ts'
+import { CallResults, type RunState } from './run-state.ts'
+import type { AgentYield, RunInput, Runnable, RunnableInfo } from './runnable.ts'
+import { StructuredOutput, jsonSchemaOf } from './structured-output.ts'
+import { ToolBatch } from './tool-batch.ts'
+import { ToolCaller } from './tool-call.ts'
+import { type LoopOutcome, ToolLoop } from './tool-loop.ts'
+import { type ToolDef, checkToolName } from './tool.ts'
+
+const DEFAULTS = { maxSteps: 20, toolTimeoutMs: 60_000, toolConcurrency: 8 } as const
+
+interface AgentSettings {
+  /** Unique in its registry; 1 to 256 characters. */
+  readonly name: string
+  readonly description?: string
+  /** What the model is told before everything else. */
+  readonly instructions?: string
+  readonly tools?: readonly ToolDef[]
+  /** Whether the process-wide registry learns of it. @default true */
+  readonly register?: boolean
+  /** Calls of the model in one run; where the last one still wants tools, the run ends with `tool-calls`. @default 20 */
+  readonly maxSteps?: number
+  readonly temperature?: number
+  readonly maxOutputTokens?: number
+  /**
+   * The answer is JSON of this shape. It is checked before it is told, so it comes in one piece; a model that gets it
+   * wrong is asked once more.
+   */
+  readonly output?: $ZodType
+  /** Time one call of a tool may take, where the tool itself says nothing. @default 60_000 */
+  readonly toolTimeoutMs?: number
+  /** Calls of tools that run side by side. @default 8 */
+  readonly toolConcurrency?: number
+  readonly reasoning?: NonNullable<LanguageModelV4CallOptions['reasoning']>
+  readonly providerOptions?: SharedV4ProviderOptions
+}
+
+/** `llm` is another word for `model`. */
+export type AgentOptions = AgentSettings &
+  ({ readonly model: Model; readonly llm?: never } | { readonly llm: Model; readonly model?: never })
+
+/** What one run may change. */
+interface RunSettings {
+  readonly temperature?: number
+  readonly maxOutputTokens?: number
+}
+
+/**
+ * A model with instructions and tools: it calls the model, makes the calls that it wants, and again, until it answers.
+ *
+ * Served by a gateway, or called directly: {@link Agent.generate}, {@link Agent.stream}, {@link Agent.executeTool}.
+ */
+export class Agent implements Runnable {
+  readonly name: string
+  readonly info: RunnableInfo
+  readonly #options: AgentOptions
+  readonly #model: Model
+  readonly #tools: ReadonlyMap<string, ToolDef>
+  readonly #output: StructuredOutput | undefined
+  readonly #settings: Omit<LanguageModelV4CallOptions, 'prompt'>
+
+  /** @throws GatewayError `invalid-payload` where the name, the model or a tool's name is none */
+  constructor(options: AgentOptions) {
+    const { name, description, tools = [], output, register = true } = options
+    if (typeof name !== 'string' || name === '' || name.length > 256) {
+      throw new GatewayError('invalid-payload', 'An agent needs a name of 1 to 256 characters.')
+    }
+    for (const tool of tools) checkToolName(tool.name)
+    this.name = name
+    this.#options = options
+    this.#model = checkModel(options.model ?? options.llm)
+    this.#tools = new Map(tools.map((tool) => [tool.name, tool]))
+    this.#output = output && new StructuredOutput(output)
+    this.#settings = this.#callSettings()
+    this.info = {
+      name,
+      kind: 'agent',
+      ...(description !== undefined && { description }),
+      model: this.#model.modelId ?? null,
+      provider: this.#model.provider ?? null,
+      tools: [...this.#tools.keys()],
+      hasStructuredOutput: output !== undefined,
+    }
+    if (register) defaultRegistry.add(this)
+  }
+
+  /** The tools it has. */
+  get tools(): readonly ToolDef[] {
+    return [...this.#tools.values()]
+  }
+
+  run(input: RunInput, context: RunContext): AsyncGenerator<AgentYield, LoopOutcome> {
+    return this.#run(input, context, {})
+  }
+
+  /**
+   * Runs once, outside of any gateway, and resolves with the whole answer.
+   *
+   * @throws GatewayError as the run does
+   */
+  generate(prompt: Prompt, options: LocalRunOptions = {}): Promise<LocalResult> {
+    return this.stream(prompt, options).result
+  }
+
+  /** Runs once, outside of any gateway. It runs whether or not somebody reads; to stop reading stops it. */
+  stream(prompt: Prompt, options: LocalRunOptions = {}): LocalStream {
+    const { temperature, maxTokens } = options
+    const settings = {
+      ...(temperature !== undefined && { temperature }),
+      ...(maxTokens !== undefined && { maxOutputTokens: maxTokens }),
+    }
+    const local = new LocalRun(options)
+    return local.start(prompt, (input, context) => this.#run(input, context, settings))
+  }
+
+  /**
+   * Calls one of its tools directly.
+   *
+   * @returns The tool's result, as JSON.
+   * @throws GatewayError `unknown-tool` | `invalid-arguments` | `approval-required` | `tool-failed` | `tool-timeout` |
+   *   `cancelled`
+   */
+  async executeTool(
+    name: string,
+    args: unknown,
+    options: LocalRunOptions & { readonly approved?: boolean } = {},
+  ): Promise<unknown> {
+    const { context } = new LocalRun(options)
+    const caller = this.#caller(context, context.signal)
+    const checked = await caller.check({ toolCallId: context.runId, tool: name, args })
+    if (!options.approved && (await caller.needsApproval(checked))) {
+      throw new GatewayError('approval-required', `The tool ${JSON.stringify(name)} needs approval.`)
+    }
+    return caller.execute(checked)
+  }
+
+  async *#run(
+    input: RunInput,
+    context: RunContext,
+    settings: RunSettings,
+  ): AsyncGenerator<AgentYield, LoopOutcome> {
+    const end = new AbortController()
+    const signal = AbortSignal.any([context.signal, end.signal])
+    // Every tool and every approval listens.
+    setMaxListeners(0, signal)
+    const resumed = input.resume && CallResults.unpark(input.resume.state)
+    const state = resumed?.state ?? this.#begin(input)
+    const openCalls = new OpenCalls(state.prompt)
+    let isDone = false
+    try {
+      signal.throwIfAborted()
+      const loop = await this.#loop(state, { context, signal, openCalls, settings })
+      const decisions = input.resume?.decisions ?? []
+      const outcome = resumed ? yield* loop.resume(resumed.results, decisions) : yield* loop.run()
+      isDone = true
+      return outcome
+    } catch (error) {
+      if (context.signal.aborted) return {}
+      throw error
+    } finally {
+      if (!isDone) end.abort(new DOMException('The run has ended.', 'AbortError'))
+      const error = { code: 'cancelled', message: 'The call was cancelled.' }
+      for (const call of openCalls.list()) context.emit({ type: 'tool-call-error', ...call, error })
+    }
+  }
+
+  #begin({ history, message }: RunInput): RunState {
+    const { instructions } = this.#options
+    const prompt = promptOf({ history, message, ...(instructions !== undefined && { instructions }) })
+    return { prompt, step: 0, usage: { inputTokens: 0, outputTokens: 0 }, hasCorrected: false }
+  }
+
+  async #loop(
+    state: RunState,
+    run: { context: RunContext; signal: AbortSignal; openCalls: OpenCalls; settings: RunSettings },
+  ): Promise<ToolLoop> {
+    const { context, signal, openCalls, settings } = run
+    const { maxSteps = DEFAULTS.maxSteps, toolConcurrency = DEFAULTS.toolConcurrency } = this.#options
+    const { principal, apiKey, approvals } = context
+    const request = { principal, ...(apiKey !== undefined && { apiKey }) }
+    const caller = this.#caller(context, signal)
+    return new ToolLoop(
+      {
+        model: await modelFor(this.#model, request),
+        settings: { ...this.#settings, ...settings },
+        maxSteps,
+        ...(this.#output && { output: this.#output }),
+        batch: new ToolBatch({ caller, approvals, signal, concurrency: toolConcurrency }),
+        openCalls,
+        signal,
+      },
+      state,
+    )
+  }
+
+  #caller(context: RunContext, signal: AbortSignal): ToolCaller {
+    const timeoutMs = this.#options.toolTimeoutMs ?? DEFAULTS.toolTimeoutMs
+    return new ToolCaller({ tools: this.#tools, context, signal, timeoutMs })
+  }
+
+  #callSettings(): Omit<LanguageModelV4CallOptions, 'prompt'> {
+    const { temperature, maxOutputTokens, reasoning, providerOptions } = this.#options
+    const tools = this.tools.map(({ name, description, parameters }) => ({
+      type: 'function' as const,
+      name,
+      description,
+      inputSchema: jsonSchemaOf(parameters),
+    }))
+    return {
+      ...(temperature !== undefined && { temperature }),
+      ...(maxOutputTokens !== undefined && { maxOutputTokens }),
+      ...(reasoning !== undefined && { reasoning }),
+      ...(providerOptions !== undefined && { providerOptions }),
+      ...(tools.length > 0 && { tools }),
+      ...(this.#output && { responseFormat: this.#output.responseFormat }),
+    }
+  }
+}
