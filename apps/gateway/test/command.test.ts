@@ -7,6 +7,9 @@ import { settingsFrom } from '../src/index.ts'
 
 const root = fileURLToPath(new URL('../../..', import.meta.url))
 
+/** Whatever keys the machine has, tests talk to no provider. */
+const OFFLINE = { OPENAI_API_KEY: '', OPENAI_BASE_URL: '', ANTHROPIC_API_KEY: '' }
+
 /** A process of the source tree, its lines as they come, and how it ended. */
 function start(
   args: readonly string[],
@@ -18,7 +21,7 @@ function start(
 } & AsyncDisposable {
   const child = spawn(process.execPath, ['--conditions=@turnpike/source', ...args], {
     cwd: root,
-    env: { ...process.env, ...env },
+    env: { ...process.env, ...OFFLINE, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const lines = new Inbox<string>({ name: `lines of ${args.join(' ')}` })

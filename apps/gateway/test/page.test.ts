@@ -94,7 +94,7 @@ describe.skipIf(isMissing)('the page, in Chromium', () => {
     const page = await open()
     await page.getByTestId('agent').selectOption('showcase')
     await say(page, 'Show me everything')
-    const approve = page.getByTestId('approve')
+    const approve = page.getByTestId('approve').locator('visible=true')
     await approve.click({ timeout: 60_000 })
     await approve.waitFor({ state: 'hidden' })
     await expect.poll(async () => (await storedAnswer(page)).status, { timeout: 30_000 }).toBe('done')
