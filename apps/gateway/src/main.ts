@@ -5,7 +5,7 @@ const USAGE = `turnpike: the real-time gateway for AI agents
   turnpike serve    serve the gateway and its page
 
 Environment: PORT (3000), HOST (127.0.0.1), ALLOWED_ORIGINS (comma separated);
-OPENAI_API_KEY, ANTHROPIC_API_KEY, or OPENAI_BASE_URL with OPENAI_MODEL for a real model`
+OPENAI_API_KEY, ANTHROPIC_API_KEY, or OPENAI_BASE_URL with OPENAI_MODEL for a real model; DEMO_TOKENS_PER_SECOND (40) without one`
 
 /** Runs one command line; resolves with the exit code once the command is over. */
 export async function main(args: readonly string[]): Promise<number> {

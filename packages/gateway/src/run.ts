@@ -227,9 +227,12 @@ export class Run {
   /** Goes on with a parked run, if nothing is left to be decided. */
   #resume(): void {
     if (this.#state !== 'parked' || this.#approvals.isOpen) return
+    const decisions = this.#approvals.take()
+    if (decisions.length === 0)
+      return this.#endFailed(new Error('The agent parked without asking for an approval.'))
     this.#state = 'running'
     const state: unknown = JSON.parse(this.#parkedState)
-    this.#drive({ history: [], resume: { state, decisions: this.#approvals.take() } })
+    this.#drive({ history: [], resume: { state, decisions } })
   }
 
   #endStopped(): void {

@@ -164,3 +164,17 @@ test('a shutdown does not wait for approvals', async () => {
   await gateway.drain(60_000)
   expect(await client.end(runId)).toMatchObject({ finishReason: 'interrupted' })
 })
+
+test('an agent that parks and waits for nothing fails its run', async () => {
+  const idle = defineAgent({
+    name: 'idle',
+    register: false,
+    async *run() {
+      yield 'x'
+      return { parked: { state: null } }
+    },
+  })
+  const client = new LinkClient(testGateway([idle]))
+  const { runId } = await client.ask('thread.send', { message: 'm' })
+  expect(await client.end(runId)).toMatchObject({ type: 'error', error: { code: 'agent-failed' } })
+})
