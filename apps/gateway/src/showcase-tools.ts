@@ -4,7 +4,7 @@ import * as z from 'zod'
 
 const INDEXING_MS = 6_000
 const INDEXING_STEPS = 20
-const SKIES = ['sunny', 'cloudy', 'light rain', 'windy', 'fog', 'snow'] as const
+const SKIES = ['sunny', 'cloudy', 'light rain', 'windy', 'fog', 'clear'] as const
 
 const recallMemory = defineTool({
   name: 'recall_memory',
