@@ -1,10 +1,12 @@
 import type { AgentYield } from '@turnpike/agents'
 import { type AgentEvent, type Limits, GatewayError } from '@turnpike/protocol'
 import { checkAgentEvent, splitText } from './agent-events.ts'
+import type { EventDraft } from './thread-window.ts'
 
 export interface RunRecorderOptions {
+  readonly runId: string
   readonly limits: Limits
-  readonly log: (event: AgentEvent) => void
+  readonly log: (draft: EventDraft) => void
 }
 
 /**
@@ -63,7 +65,7 @@ export class RunRecorder {
       this.#countEvent()
     }
     this.#count(event)
-    this.#options.log(event)
+    this.#options.log({ ...event, runId: this.#options.runId })
   }
 
   #takeText(text: string, channel: 'answer' | 'reasoning'): void {
@@ -77,9 +79,9 @@ export class RunRecorder {
         throw tooLarge(`an answer of ${answerChars} characters`)
       this.#answer += text
     }
-    const { log } = this.#options
-    if (text.length <= deltaChars) log({ type: 'text-delta', delta: text, channel })
-    else for (const delta of splitText(text, deltaChars)) log({ type: 'text-delta', delta, channel })
+    const { log, runId } = this.#options
+    if (text.length <= deltaChars) log({ type: 'text-delta', runId, delta: text, channel })
+    else for (const delta of splitText(text, deltaChars)) log({ type: 'text-delta', runId, delta, channel })
   }
 
   #weigh(chars: number): void {

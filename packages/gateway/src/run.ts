@@ -29,6 +29,7 @@ import type { Logger } from './logger.ts'
 import { RunApprovals } from './run-approvals.ts'
 import { RunRecorder } from './run-recorder.ts'
 import type { Store } from './store.ts'
+import type { EventDraft } from './thread-window.ts'
 import type { TimerWheel } from './timer-wheel.ts'
 
 /** Yields in a row after which the agent lets the event loop turn, so that none can keep the process to itself. */
@@ -89,8 +90,8 @@ export class Run {
     this.id = options.id
     this.thread = options.thread
     this.input = frozen(options.input)
-    const log = (payload: EventPayload): void => this.#log(payload)
-    this.#recorder = new RunRecorder({ limits, log })
+    const log = (payload: EventPayload): void => this.#log({ ...payload, runId: this.id })
+    this.#recorder = new RunRecorder({ runId: options.id, limits, log: (draft) => this.#log(draft) })
     this.#approvals = new RunApprovals({ desk, owner, log, onAllDecided: () => this.#resume() })
     this.#context = this.#createContext()
   }
@@ -322,7 +323,8 @@ export class Run {
     const operation = new Background({
       name,
       work,
-      report: (background) => this.#log(checkAgentEvent({ type: 'run-update', background }, limits)),
+      report: (background) =>
+        this.#log({ ...checkAgentEvent({ type: 'run-update', background }, limits), runId: this.id }),
       onEnd: (error) => {
         this.#operations.delete(operation)
         if (error) logger.error({ runId: this.id, error }, 'a background operation failed')
@@ -337,13 +339,13 @@ export class Run {
   }
 
   /** Appends without waiting; a log that is elsewhere and refuses ends the run. */
-  #log(payload: EventPayload): void {
-    const appended = this.#append(payload)
+  #log(draft: EventDraft): void {
+    const appended = this.#options.log.append(this.thread, draft)
     if (appended instanceof Promise) appended.catch((error: unknown) => this.#endFailed(error))
   }
 
   #append(payload: EventPayload): number | Promise<number> {
-    return this.#options.log.append(this.thread, draftOf(payload, this.id))
+    return this.#options.log.append(this.thread, { ...payload, runId: this.id })
   }
 
   #reportFailure(work: Promise<unknown> | undefined): void {
@@ -356,12 +358,6 @@ export class Run {
     this.#stopTimer()
     this.#stopTimer = this.#options.wheel.schedule(delayMs, task)
   }
-}
-
-/** Spelt out for text deltas, the hot path: a spread costs as much as encoding one. */
-function draftOf(payload: EventPayload, runId: string): EventPayload & { runId: string } {
-  if (payload.type !== 'text-delta') return { ...payload, runId }
-  return { type: 'text-delta', runId, delta: payload.delta, channel: payload.channel }
 }
 
 /** Agents are handed what the log and the store hold; a fact is nobody's to change. */
