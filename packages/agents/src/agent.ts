@@ -4,6 +4,7 @@ import { setMaxListeners } from 'node:events'
 import type { $ZodType } from 'zod/v4/core'
 import type { RunContext } from './context.ts'
 import { LocalRun, type LocalRunOptions, type LocalStream, type Prompt } from './local-run.ts'
+import { untilAborted } from './abortable.ts'
 import { type Model, checkModel, modelFor } from './model.ts'
 import { OpenCalls } from './open-calls.ts'
 import { promptOf } from './prompt.ts'
@@ -191,7 +192,7 @@ export class Agent implements Runnable {
     const caller = this.#caller(context, signal)
     return new ToolLoop(
       {
-        model: await modelFor(this.#model, request),
+        model: await untilAborted(modelFor(this.#model, request), signal),
         settings: { ...this.#settings, ...settings },
         maxSteps,
         ...(this.#output && { output: this.#output }),

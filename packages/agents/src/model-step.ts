@@ -45,6 +45,7 @@ export async function* modelStep(options: ModelStepOptions): AsyncGenerator<Agen
   const reader = (await open(options)).getReader()
   const cancel = (): void => void reader.cancel(signal.reason).catch(() => {})
   signal.addEventListener('abort', cancel, { once: true })
+  if (signal.aborted) cancel()
   const content = new StepContent()
   const calls = new StepCalls(openCalls, content)
   let isRead = false

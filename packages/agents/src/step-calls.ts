@@ -3,7 +3,7 @@ import type { AgentEvent } from '@turnpike/protocol'
 import type { OpenCalls } from './open-calls.ts'
 import { type StepContent, providerOptions } from './step-content.ts'
 import type { ToolCall } from './tool-call.ts'
-import { isJsonObject } from './tool-result.ts'
+import { isJsonObject, toJsonValue } from './tool-result.ts'
 
 type PartOf<Type extends LanguageModelV4StreamPart['type']> = Extract<
   LanguageModelV4StreamPart,
@@ -120,7 +120,7 @@ export class StepCalls {
 function parseArgs(text: string): { args?: unknown } {
   if (text.trim() === '') return { args: {} }
   try {
-    return { args: JSON.parse(text) }
+    return { args: toJsonValue(JSON.parse(text)) }
   } catch {
     return {}
   }

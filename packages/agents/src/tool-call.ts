@@ -8,6 +8,8 @@ import { toJsonValue } from './tool-result.ts'
 import type { ToolContext, ToolDef } from './tool.ts'
 
 const MAX_MESSAGE_CHARS = 4_096
+/** What Node's timers take; a longer one would fire at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1
 
 /** A call as the model made it; `args` is parsed JSON, absent where the model sent something else. */
 export interface ToolCall {
@@ -45,8 +47,9 @@ export class ToolCaller {
     const tool = this.#options.tools.get(call.tool)
     if (!tool) throw new GatewayError('unknown-tool', `There is no tool ${JSON.stringify(call.tool)}.`)
     if (!('args' in call)) throw new GatewayError('invalid-arguments', 'The arguments are not valid JSON.')
-    const checked = await this.#guard((signal) =>
-      untilAborted(safeParseAsync(tool.parameters, call.args), signal),
+    const checked = await this.#guard(
+      (signal) => untilAborted(safeParseAsync(tool.parameters, call.args), signal),
+      tool.timeoutMs ?? this.#options.timeoutMs,
     )
     if (checked.success) return { call, tool, args: checked.data }
     const problems = shorten(prettifyError(checked.error))
@@ -63,7 +66,7 @@ export class ToolCaller {
         inRun(context, async () => needsApproval(args, context)),
         signal,
       )
-    })
+    }, tool.timeoutMs ?? this.#options.timeoutMs)
   }
 
   /** @throws GatewayError `tool-failed` | `tool-timeout` | `cancelled` */
@@ -99,7 +102,10 @@ export class ToolCaller {
     const timeout = new AbortController()
     const signal = AbortSignal.any([this.#options.signal, timeout.signal])
     const timer = Number.isFinite(timeoutMs)
-      ? setTimeout(() => timeout.abort(new GatewayError('tool-timeout', tooLong(timeoutMs))), timeoutMs)
+      ? setTimeout(
+          () => timeout.abort(new GatewayError('tool-timeout', tooLong(timeoutMs))),
+          Math.min(timeoutMs, MAX_TIMER_MS),
+        )
       : undefined
     try {
       return await work(signal)

@@ -1,8 +1,10 @@
 import type { JSONValue } from '@ai-sdk/provider'
 import { GatewayError, LIMITS } from '@turnpike/protocol'
+import { isDeeperThan } from '@turnpike/protocol/wire'
 
 /** Leaves room for the rest of the event that carries it. */
 const MAX_CHARS = LIMITS.eventChars - 4_096
+const MAX_DEPTH = LIMITS.eventDepth - 10
 
 /**
  * The JSON of what a tool gave; a copy. Nothing becomes null.
@@ -15,7 +17,8 @@ export function toJsonValue(value: unknown): JSONValue {
     throw new GatewayError('tool-failed', `The tool's result exceeds ${MAX_CHARS} characters of JSON.`)
   }
   const json: JSONValue = JSON.parse(text)
-  return json
+  if (!isDeeperThan(json, MAX_DEPTH)) return json
+  throw new GatewayError('tool-failed', `The tool's result is nested deeper than ${MAX_DEPTH} levels.`)
 }
 
 function stringify(value: unknown): string | undefined {

@@ -4,12 +4,15 @@ import { type Answers, type Limits, type PayloadOf, GatewayError } from '@turnpi
 import { ownedKey } from './access.ts'
 import type { TimerWheel } from './timer-wheel.ts'
 
-interface Approval {
-  readonly toolCallId: string
-  readonly decide: (decision: ApprovalDecision) => void
-  readonly stopTimer: () => void
-  decision?: ApprovalDecision
-}
+/** One that is still open, or what was decided; of a decided one nothing else is kept. */
+type Approval =
+  | {
+      readonly toolCallId: string
+      readonly decide: (decision: ApprovalDecision) => void
+      readonly stopTimer: () => void
+      readonly decision?: never
+    }
+  | { readonly decision: ApprovalDecision }
 
 /**
  * What waits for somebody's approval, over all runs. Each is decided once: by its principal, over any wire and from any
@@ -46,28 +49,27 @@ export class ApprovalDesk {
    */
   resolve(principal: Principal, payload: PayloadOf<'approval.resolve'>): Answers['approval.resolve'] {
     const { approvalId, approved, reason } = payload
-    const approval = this.#approvals.get(ownedKey(principal, approvalId))
+    const key = ownedKey(principal, approvalId)
+    const approval = this.#approvals.get(key)
     if (!approval) throw new GatewayError('unknown-approval', 'There is no approval of that id.')
     if (approval.decision) return { approved: approval.decision.approved, first: false }
-    this.#settle(approval, {
-      approvalId,
-      approved,
-      by: principal.id,
-      ...(reason !== undefined && { reason }),
-    })
+    this.#settle(key, { approvalId, approved, by: principal.id, ...(reason !== undefined && { reason }) })
     return { approved, first: true }
   }
 
   /** Denies what nobody has decided, for a reason of the server's own. */
   withdraw(owner: Principal, approvalId: string, reason: 'expired' | 'cancelled'): void {
-    const approval = this.#approvals.get(ownedKey(owner, approvalId))
-    if (approval && !approval.decision) this.#settle(approval, { approvalId, approved: false, reason })
+    this.#settle(ownedKey(owner, approvalId), { approvalId, approved: false, reason })
   }
 
-  #settle(approval: Approval, decision: Omit<ApprovalDecision, 'toolCallId'>): void {
-    approval.stopTimer()
-    approval.decision = { ...decision, toolCallId: approval.toolCallId }
-    approval.decide(approval.decision)
+  #settle(key: string, decided: Omit<ApprovalDecision, 'toolCallId'>): void {
+    const approval = this.#approvals.get(key)
+    if (!approval || approval.decision) return
+    const { toolCallId, decide, stopTimer } = approval
+    const decision = { ...decided, toolCallId }
+    this.#approvals.set(key, { decision })
+    stopTimer()
+    decide(decision)
   }
 
   /** What was decided is remembered, so that a second answer learns of the first; but not for ever. */

@@ -8,6 +8,8 @@ export interface BackgroundOptions {
   readonly name: string
   readonly work: (operation: BackgroundOperation) => Promise<void>
   readonly report: (background: Update) => void
+  /** Throws where an update cannot be reported. */
+  readonly check: (background: Update) => void
   readonly onEnd: (error?: unknown) => void
 }
 
@@ -32,7 +34,7 @@ export class Background {
       id: this.id,
       signal: this.#abort.signal,
       update: (progress, message) => {
-        if (!this.#ended) this.#report('running', progress, message)
+        if (!this.#ended) this.#update(progress, message)
       },
     }
     Promise.resolve()
@@ -56,9 +58,26 @@ export class Background {
     this.#options.onEnd(error)
   }
 
+  /** Called from anywhere, a timer too: what is wrong with it ends the operation, and not the process. */
+  #update(progress: number, message?: string): void {
+    try {
+      this.#options.check(this.#next('running', progress, message))
+      this.#report('running', progress, message)
+    } catch (error) {
+      this.#abort.abort()
+      this.#end('failed', error)
+    }
+  }
+
   #report(status: Update['status'], progress: number, message?: string): void {
-    this.#progress = Number.isFinite(progress) ? Math.min(1, Math.max(0, progress)) : this.#progress
-    const { name, report } = this.#options
-    report({ id: this.id, name, status, progress: this.#progress, ...(message !== undefined && { message }) })
+    const update = this.#next(status, progress, message)
+    this.#progress = update.progress
+    this.#options.report(update)
+  }
+
+  #next(status: Update['status'], progress: number, message?: string): Update {
+    const within = Number.isFinite(progress) ? Math.min(1, Math.max(0, progress)) : this.#progress
+    const { name } = this.#options
+    return { id: this.id, name, status, progress: within, ...(message !== undefined && { message }) }
   }
 }

@@ -1,5 +1,5 @@
 import type { ApprovalDecision, ApprovalRequest, Approvals, Principal } from '@turnpike/agents'
-import type { EventPayload } from '@turnpike/protocol'
+import { type EventPayload, GatewayError } from '@turnpike/protocol'
 import type { ApprovalDesk } from './approvals.ts'
 
 export interface RunApprovalsOptions {
@@ -15,6 +15,7 @@ export class RunApprovals implements Approvals {
   readonly #options: RunApprovalsOptions
   readonly #waiting = new Map<string, (decision: ApprovalDecision) => void>()
   #decisions: ApprovalDecision[] = []
+  #isClosed = false
 
   constructor(options: RunApprovalsOptions) {
     this.#options = options
@@ -25,11 +26,13 @@ export class RunApprovals implements Approvals {
     return this.#waiting.size > 0
   }
 
-  open(request: ApprovalRequest): Promise<string> {
-    return Promise.resolve(this.#open(request, (decision) => this.#decisions.push(decision)))
+  async open(request: ApprovalRequest): Promise<string> {
+    this.#assertOpen()
+    return this.#open(request, (decision) => this.#decisions.push(decision))
   }
 
-  request(request: ApprovalRequest): Promise<ApprovalDecision> {
+  async request(request: ApprovalRequest): Promise<ApprovalDecision> {
+    this.#assertOpen()
     return new Promise((resolve) => this.#open(request, resolve))
   }
 
@@ -42,8 +45,13 @@ export class RunApprovals implements Approvals {
 
   /** Denies what is open, since the run ends. */
   withdraw(): void {
+    this.#isClosed = true
     const { desk, owner } = this.#options
     for (const approvalId of [...this.#waiting.keys()]) desk.withdraw(owner, approvalId, 'cancelled')
+  }
+
+  #assertOpen(): void {
+    if (this.#isClosed) throw new GatewayError('cancelled', 'The run has ended.')
   }
 
   #open({ toolCallId, tool, args }: ApprovalRequest, decide: (decision: ApprovalDecision) => void): string {

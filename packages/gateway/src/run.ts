@@ -14,6 +14,7 @@ import {
 import {
   type AgentEvent,
   type CancelStatus,
+  type EventOf,
   type EventPayload,
   type Limits,
   type Message,
@@ -156,15 +157,15 @@ export class Run {
     const error = new GatewayError('internal', 'The run could not be started.', { cause })
     const begun = this.#state === 'queued' ? this.#logStart() : Promise.resolve()
     if (this.#state === 'queued') this.#state = 'running'
-    this.#reportFailure(begun.then(() => this.#endFailed(error)))
+    const end = (): void => this.#endFailed(error)
+    this.#reportFailure(begun.then(end, end))
   }
 
   /** Ended before it began: observers still see its message, and that nothing came of it. */
   async #endUnstarted(): Promise<void> {
     this.#state = 'running'
     this.#outcome = 'cancelled'
-    await this.#logStart()
-    this.#endStopped()
+    await this.#logStart().finally(() => this.#endStopped())
   }
 
   async #logStart(): Promise<void> {
@@ -210,10 +211,12 @@ export class Run {
   }
 
   #conclude(outcome: RunOutcome): void {
+    if (this.#state === 'ended') return
     if (this.#stopReason) this.#endStopped()
     else if (outcome.parked) this.#park(outcome.parked.state)
     else {
-      const { finishReason = 'stop', usage } = checkOutcome(outcome, this.#options.limits)
+      const ending = { finishReason: outcome.finishReason, usage: outcome.usage }
+      const { finishReason = 'stop', usage } = checkOutcome(ending, this.#options.limits)
       this.#finish(finishReason, usage)
     }
   }
@@ -233,6 +236,7 @@ export class Run {
       return this.#endFailed(new Error('The agent parked without asking for an approval.'))
     this.#state = 'running'
     const state: unknown = JSON.parse(this.#parkedState)
+    this.#parkedState = ''
     this.#drive({ history: [], resume: { state, decisions } })
   }
 
@@ -274,9 +278,10 @@ export class Run {
 
   #end(outcome: CancelStatus, terminal: EventPayload): void {
     if (this.#state === 'ended') return
+    // First of all: what is withdrawn below would otherwise let a parked run go on.
+    this.#state = 'ended'
     this.#approvals.withdraw()
     this.#recorder.close()
-    this.#state = 'ended'
     this.#outcome = outcome
     this.#stopTimer()
     // What the agent has started elsewhere learns that nobody waits for it.
@@ -320,11 +325,12 @@ export class Run {
 
   #startBackground(name: string, work: (operation: BackgroundOperation) => Promise<void>): string {
     const { limits, logger, onIdle } = this.#options
+    checkAgentEvent(updateOf({ id: '', name, status: 'running', progress: 0 }), limits)
     const operation = new Background({
       name,
       work,
-      report: (background) =>
-        this.#log({ ...checkAgentEvent({ type: 'run-update', background }, limits), runId: this.id }),
+      report: (background) => this.#log({ ...updateOf(background), runId: this.id }),
+      check: (background) => void checkAgentEvent(updateOf(background), limits),
       onEnd: (error) => {
         this.#operations.delete(operation)
         if (error) logger.error({ runId: this.id, error }, 'a background operation failed')
@@ -358,6 +364,10 @@ export class Run {
     this.#stopTimer()
     this.#stopTimer = this.#options.wheel.schedule(delayMs, task)
   }
+}
+
+function updateOf(background: EventOf<'run-update'>['background']): EventPayload & { type: 'run-update' } {
+  return { type: 'run-update', background }
 }
 
 /** Agents are handed what the log and the store hold; a fact is nobody's to change. */

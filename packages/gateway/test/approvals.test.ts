@@ -178,3 +178,37 @@ test('an agent that parks and waits for nothing fails its run', async () => {
   const { runId } = await client.ask('thread.send', { message: 'm' })
   expect(await client.end(runId)).toMatchObject({ type: 'error', error: { code: 'agent-failed' } })
 })
+
+test('a parked run that is cancelled is not run again', async () => {
+  const seen: RunInput['resume'][] = []
+  const client = new LinkClient(testGateway([parkingAgent(seen)]))
+  const { runId } = await client.ask('thread.send', { message: 'a b' })
+  await pendingOf(client, 2)
+  await client.event('text-delta')
+  await client.ask('run.cancel', { runId })
+  await client.end(runId)
+  await new Promise(setImmediate)
+  expect(seen).toEqual([])
+})
+
+test('a run that has ended is not parked, and nothing can be asked for it any more', async () => {
+  let late: Promise<unknown> = Promise.resolve()
+  const odd = defineAgent({
+    name: 'odd',
+    register: false,
+    async *run(_input, { approvals, emit }) {
+      await approvals.open({ toolCallId: 'c', tool: 't', args: {} })
+      emit({ type: 'nonsense' } as never)
+      late = approvals.open({ toolCallId: 'd', tool: 't', args: {} })
+      await late.catch(() => {})
+      yield ''
+      return { parked: { state: null } }
+    },
+  })
+  const client = new LinkClient(testGateway([odd]))
+  const { runId } = await client.ask('thread.send', { message: 'm' })
+  expect(await client.end(runId)).toMatchObject({ type: 'error', error: { code: 'invalid-agent-event' } })
+  await expect(late).rejects.toMatchObject({ code: 'cancelled' })
+  const types = client.events.map((event) => event.type)
+  expect(types).toEqual(['start', 'approval-pending', 'approval-resolved', 'error'])
+})

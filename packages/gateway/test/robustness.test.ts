@@ -184,6 +184,29 @@ test.each<[string, (operation: BackgroundOperation) => void]>([
     .toEqual(['running', 'failed'])
 })
 
+test('a background operation that reports nonsense from a timer fails, and the process goes on', async () => {
+  const agent = backgroundAgent(() => {})
+  const timed = defineAgent({
+    name: 'timed',
+    register: false,
+    async *run(_input, context) {
+      context.background('work', async (operation) => {
+        setImmediate(() => operation.update(0.5, 'x'.repeat(2_000_000)))
+        await new Promise((resolve) => operation.signal.addEventListener('abort', resolve))
+      })
+      yield 'started'
+    },
+  })
+  const client = new LinkClient(testGateway([timed, agent]))
+  const { runId } = await client.ask('thread.send', { message: 'm' })
+  await client.end(runId)
+  await expect
+    .poll(() =>
+      client.events.flatMap((event) => (event.type === 'run-update' ? [event.background.status] : [])),
+    )
+    .toEqual(['running', 'failed'])
+})
+
 test('background work begun after a stop, or after the end, is cancelled as it begins', async () => {
   const agent = puppetAgent('puppet')
   const client = new LinkClient(testGateway([agent], { limits: { graceMs: 50 } }))
