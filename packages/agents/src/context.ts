@@ -16,7 +16,7 @@ export interface BackgroundOperation {
   /** Aborts when the run is cancelled, also after the run has ended. */
   readonly signal: AbortSignal
   /** Reports how far it is, 0 to 1. */
-  update(progress: number, message?: string): void
+  readonly update: (progress: number, message?: string) => void
 }
 
 /** What an agent knows of the run it is in, and how it reports from there. */
@@ -29,14 +29,14 @@ export interface RunContext {
   /**
    * Adds an event to the thread's log; dropped once the run has ended. One that is no event ends the run in an error.
    */
-  emit(event: AgentEvent): void
+  readonly emit: (event: AgentEvent) => void
   /**
    * Starts work that outlives the answer: it has its own id, does not hold the thread, and reports as `run-update`.
    * Once the run has ended or was stopped, it is cancelled as it starts.
    *
    * @returns The operation's id.
    */
-  background(name: string, work: (operation: BackgroundOperation) => Promise<void>): string
+  readonly background: (name: string, work: (operation: BackgroundOperation) => Promise<void>) => string
   readonly approvals: Approvals
   readonly artifacts: Artifacts
   readonly memories: Memories
