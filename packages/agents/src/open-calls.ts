@@ -23,6 +23,10 @@ export class OpenCalls {
     this.#open.set(toolCallId, tool)
   }
 
+  has(toolCallId: string): boolean {
+    return this.#open.has(toolCallId)
+  }
+
   /** Tells whether it was open. */
   end(toolCallId: string): boolean {
     return this.#open.delete(toolCallId)

@@ -42,17 +42,13 @@ export class StepCalls {
     return []
   }
 
-  /** Ends what the step leaves open: arguments that were cut off, calls that a provider did not answer. */
+  /** Ends what the step cut off. A complete call that is not ours stays open: its provider may answer in a later step. */
   close(): AgentEvent[] {
-    const mine = new Set(this.mine.map(({ toolCallId }) => toolCallId))
-    const left = this.#all.filter(({ toolCallId }) => !mine.has(toolCallId))
-    return left.flatMap(({ toolCallId, tool, isComplete }) => {
-      if (!this.#openCalls.end(toolCallId)) return []
-      const error = isComplete
-        ? { code: 'tool-failed', message: 'The tool gave no result.' }
-        : { code: 'invalid-arguments', message: 'The arguments were cut off.' }
-      return [{ type: 'tool-call-error', toolCallId, tool, error }]
-    })
+    const error = { code: 'invalid-arguments', message: 'The arguments were cut off.' }
+    const left = this.#all.filter(({ isComplete }) => !isComplete)
+    return left.flatMap(({ toolCallId, tool }) =>
+      this.#openCalls.end(toolCallId) ? [{ type: 'tool-call-error', toolCallId, tool, error }] : [],
+    )
   }
 
   #begin(id: string, tool: string): AgentEvent[] {
@@ -94,7 +90,9 @@ export class StepCalls {
   /** Of a tool that the provider executes: nothing of it is ours to do. */
   #takeResult(part: PartOf<'tool-result'>): AgentEvent[] {
     const known = this.#inputs.get(part.toolCallId)
-    const started = known ? [] : this.#begin(part.toolCallId, part.toolName)
+    // A provider may answer in a later step than that of the call.
+    const isDeferred = !known && this.#openCalls.has(part.toolCallId)
+    const started = known || isDeferred ? [] : this.#begin(part.toolCallId, part.toolName)
     const toolCallId = this.#inputs.get(part.toolCallId)?.toolCallId ?? part.toolCallId
     const tool = part.toolName
     const value: JSONValue = part.result

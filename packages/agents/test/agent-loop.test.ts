@@ -298,6 +298,33 @@ describe('a call', () => {
     ])
   })
 
+  test('that the provider answers in a later step keeps its id', async () => {
+    const search = { toolCallId: 's', toolName: 'web_search' }
+    const { stage, model } = await play(
+      [add],
+      [
+        { type: 'tool-call', ...search, input: '{}', providerExecuted: true },
+        ...call('c', 'add', { a: 1, b: 2 }),
+        ...finish('tool-calls'),
+      ],
+      [
+        { type: 'tool-result', ...search, result: [1] },
+        ...call('d', 'add', { a: 3, b: 4 }),
+        ...finish('tool-calls'),
+      ],
+      says('x'),
+    )
+    expect(stage.of('tool-call-error')).toEqual([])
+    expect(stage.of('tool-call-start').map(({ toolCallId }) => toolCallId)).toEqual(['s', 'c', 'd'])
+    expect(stage.of('tool-call-result').map(({ toolCallId }) => toolCallId)).toEqual(['c', 's', 'd'])
+    expect(model.asked[2]?.prompt.slice(1)).toMatchObject([
+      { role: 'assistant', content: [{ toolCallId: 's' }, { toolCallId: 'c' }] },
+      { role: 'tool', content: [{ toolCallId: 'c' }] },
+      { role: 'assistant', content: [{ type: 'tool-result', toolCallId: 's' }, { toolCallId: 'd' }] },
+      { role: 'tool', content: [{ toolCallId: 'd' }] },
+    ])
+  })
+
   test('whose answer is cut off is not made', async () => {
     const execute = vi.fn()
     const { stage } = await play(
