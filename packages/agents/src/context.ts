@@ -7,7 +7,11 @@ import type { Memories } from './memories.ts'
 /** Who a run belongs to; `anonymous` where nobody has to authenticate. */
 export interface Principal {
   readonly id: string
+  readonly email?: string
+  readonly name?: string
   readonly roles?: readonly string[]
+  readonly permissions?: readonly string[]
+  readonly metadata?: Readonly<Record<string, unknown>>
 }
 
 /** A background operation as the code that does it sees it. */

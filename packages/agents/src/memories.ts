@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { AgentEvent } from '@turnpike/protocol'
+import { rarityOf, wordsOf } from './words.ts'
 
 /** Something to be remembered beyond its thread. */
 export interface Memory {
@@ -89,10 +90,8 @@ export class InMemoryMemoryStore implements MemoryStore {
     return Promise.resolve(found.slice(0, limit))
   }
 
-  /** The inverse document frequency of BM25, which is above 0 for a word that all have, too. */
   #weight(word: string): number {
-    const spread = this.#spread.get(word) ?? 0
-    return Math.log(1 + (this.#memories.size - spread + 0.5) / (spread + 0.5))
+    return rarityOf(this.#spread.get(word) ?? 0, this.#memories.size)
   }
 
   #count(words: Iterable<string>, step: 1 | -1): void {
@@ -102,12 +101,4 @@ export class InMemoryMemoryStore implements MemoryStore {
       else this.#spread.delete(word)
     }
   }
-}
-
-// Not a pattern of letters: Chinese, Japanese and Thai put no spaces between their words.
-const segmenter = new Intl.Segmenter('en', { granularity: 'word' })
-
-function wordsOf(text: string): ReadonlySet<string> {
-  const segments = [...segmenter.segment(text.normalize('NFKC').toLowerCase())]
-  return new Set(segments.filter(({ isWordLike }) => isWordLike).map(({ segment }) => segment))
 }

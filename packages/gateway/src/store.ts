@@ -1,7 +1,22 @@
-import type { ArtifactStore, MemoryStore as Memories } from '@turnpike/agents'
-import { type EventId, type History, type Message, type Limits, seqOf } from '@turnpike/protocol'
-import type { ThreadRef } from './access.ts'
-import type { Snapshot } from './thread-window.ts'
+import type { ApprovalDecision, ArtifactStore, MemoryStore, Principal } from '@turnpike/agents'
+import type { EventId, EventOf, Message, Usage } from '@turnpike/protocol'
+import type { ThreadRef } from './thread-ref.ts'
+
+/** What outlives the process: threads, runs, approvals, artifacts, memories. Where it holds nothing yet, it makes it. */
+export interface Store {
+  /** Whether another process finds what this one has left; without that, nothing can wait for a restart. */
+  readonly isDurable: boolean
+  readonly threads: ThreadStore
+  readonly numbering: Numbering
+  readonly runs: RunStore
+  readonly approvals: ApprovalStore
+  readonly tickets: TicketStore
+  /** The artifacts of a thread, every version. */
+  readonly artifacts: (thread: ThreadRef) => ArtifactStore
+  /** What a principal has told to remember: `thread` scope in this thread, all else in every one of theirs. */
+  readonly memories: (thread: ThreadRef, principalId: string) => MemoryStore
+  close(): Promise<void>
+}
 
 /** A thread as listings show it. */
 export interface ThreadSummary {
@@ -27,85 +42,129 @@ export interface Page<Cursor = number> {
   readonly before?: Cursor
 }
 
-/** What outlives the log: threads, their messages and artifacts, and memories. */
-export interface Store {
+/** A page of threads; with `search`, of those that hold all of its words, in the title or in a message. */
+export interface ThreadPage extends Page<ThreadCursor> {
+  readonly search?: string
+}
+
+export interface ThreadStore {
   /** Makes the thread if there is none. */
-  openThread(thread: ThreadRef, title: string): Promise<void>
-  hasThread(thread: ThreadRef): Promise<boolean>
+  open(thread: ThreadRef, title: string): Promise<void>
+  has(thread: ThreadRef): Promise<boolean>
   /** Threads of one owner, latest change first, and by id among those of one moment. */
-  threads(owner: string, page: Page<ThreadCursor>): Promise<readonly ThreadSummary[]>
-  /** Messages, oldest first: the last `limit` of those with a `seq` below `before`. */
+  list(owner: string, page: ThreadPage): Promise<readonly ThreadSummary[]>
+  /** Messages, oldest first, a question before its answer: the last `limit` of those with a `seq` below `before`. */
   messages(thread: ThreadRef, page: Page): Promise<readonly StoredMessage[]>
-  /** Adds messages, or replaces those of the same id. */
-  saveMessages(thread: ThreadRef, messages: readonly StoredMessage[]): Promise<void>
-  /** The artifacts of a thread. */
-  artifacts(thread: ThreadRef): ArtifactStore
-  /** What the thread's owner has told to remember, in this thread and in all. */
-  memories(thread: ThreadRef): Memories
+  /** Whose threads have this id: the oldest first, {@link OWNERS} at most. */
+  owners(id: string): Promise<readonly string[]>
 }
 
-/** A page of a thread's messages that ends exactly at `head`. */
-export interface HistoryPage extends History {
-  /** Where older messages are; present with `more`. */
-  readonly before?: number
+/** How many owners of one id a store names. */
+export const OWNERS = 16
+
+/** Where the numbers of a thread's events go on when the log that held them is gone. */
+export interface Numbering {
+  /**
+   * The place a new log begins at, above everything any client may have seen: the head where that is known exactly,
+   * else the end of what was reserved. With it, the messages of runs that have not ended. A thread that is not there,
+   * or has no events yet, begins at `ORIGIN`.
+   */
+  resume(thread: ThreadRef): Promise<{ readonly head: EventId; readonly open: readonly StoredMessage[] }>
+  /** Numbers up to this one may be given away from now on. Does nothing where there is no such thread. */
+  reserve(thread: ThreadRef, upTo: number): Promise<void>
+  /** Gives back what was reserved: this is the last event there is. */
+  settle(thread: ThreadRef, head: EventId): Promise<void>
 }
 
-/**
- * Joins what the store has with what the log is still telling.
- *
- * The snapshot wins where both have a message: the store may be behind it, or already ahead of it. Stored messages
- * of runs that began after the snapshot's head are left out, since their events are yet to come.
- */
-export async function readHistory(
-  store: Store,
-  thread: ThreadRef,
-  options: { snapshot: Snapshot; limits: Limits; reasoning: boolean; limit?: number; before?: number },
-): Promise<HistoryPage> {
-  const { snapshot, limits, reasoning, before = Infinity } = options
-  const limit = Math.min(options.limit ?? Infinity, limits.historyMessages)
-  const horizon = Math.min(before, seqOf(snapshot.head) + 1)
-  const stored = await store.messages(thread, { limit: limit + 1, before: horizon })
-  const byId = new Map<string, StoredMessage>()
-  for (const entry of stored) byId.set(entry.message.id, entry)
-  for (const entry of snapshot.messages) if (entry.seq < horizon) byId.set(entry.message.id, entry)
-  const all = [...byId.values()].sort((a, b) => a.seq - b.seq)
-  const first = startOfPage(all, { limit, chars: limits.historyChars })
-  return pageFrom(first, snapshot.head, reasoning ? all : all.map(withoutReasoning))
+/** What became of a run so far. */
+export type RunState = 'queued' | 'running' | 'parked' | 'done' | 'cancelled' | 'failed'
+
+/** What changes about a run. */
+export interface RunChange {
+  readonly state?: RunState
+  /** The `seq` of its first and of its last event. */
+  readonly startSeq?: number
+  readonly endSeq?: number
+  /** What a parked run goes on from; JSON. Null where it is not parked any more. */
+  readonly parked?: string | null
+  /** Its background operations that still go on. */
+  readonly background?: readonly EventOf<'run-update'>['background'][]
+  readonly usage?: Usage
 }
 
-function pageFrom(first: number, head: EventId, all: readonly StoredMessage[]): HistoryPage {
-  const history = all.slice(first).map((entry) => entry.message)
-  if (first === 0) return { head, history }
-  return { head, history, more: true, before: all[first]?.seq ?? 0 }
+/** A run, from when it was taken on. A thread's owner owns its runs, whoever sent the message. */
+export interface RunRecord extends RunChange {
+  readonly thread: ThreadRef
+  readonly id: string
+  readonly agent: string
+  /** Who sent the message. */
+  readonly principal: Principal
+  /** Tells a repeated request from another one of the same id. */
+  readonly fingerprint: string
+  readonly input: Message
+  /** The id of the answer. */
+  readonly messageId: string
+  readonly state: RunState
 }
 
-/** Reasoning is for those who ask for it, in a history as in events. */
-function withoutReasoning(entry: StoredMessage): StoredMessage {
-  const { message } = entry
-  if (!message.parts.some((part) => part.type === 'reasoning')) return entry
-  return {
-    ...entry,
-    message: { ...message, parts: message.parts.filter((part) => part.type !== 'reasoning') },
-  }
+/** What runs have used. */
+export interface UsageTotal extends Usage {
+  readonly runs: number
 }
 
-/** Goes back turn by turn, so that a page never parts a question from its answer. */
-function startOfPage(all: readonly StoredMessage[], most: { limit: number; chars: number }): number {
-  let first = all.length
-  let chars = 0
-  while (first > 0) {
-    let next = first - 1
-    while (next > 0 && all[next - 1]?.seq === all[next]?.seq) next--
-    for (const { message } of all.slice(next, first)) chars += charsOf(message)
-    const isLatest = first === all.length
-    if (!isLatest && (all.length - next > most.limit || chars > most.chars)) break
-    first = next
-  }
-  return first
+export interface RunStore {
+  /** Adds a run; its thread has to be there. */
+  create(run: RunRecord): Promise<void>
+  /**
+   * Changes a run, and adds its messages or replaces those of the same id: all of it or nothing. Where there are
+   * messages, its thread counts as changed now.
+   */
+  update(
+    run: Pick<RunRecord, 'thread' | 'id'>,
+    change: RunChange,
+    messages?: readonly StoredMessage[],
+  ): Promise<void>
+  find(owner: string, id: string): Promise<RunRecord | undefined>
+  /** Runs that have not ended, and those ended whose background operations have not; in the order they were made. */
+  unfinished(): Promise<readonly RunRecord[]>
+  /** What the runs that a principal sent have used since a time (ms), by when they were made. */
+  usage(principalId: string, since: number): Promise<UsageTotal>
+  /** As {@link ThreadStore.owners}. */
+  owners(id: string): Promise<readonly string[]>
 }
 
-function charsOf(message: Message): number {
-  let chars = 0
-  for (const part of message.parts) chars += 'text' in part ? part.text.length : JSON.stringify(part).length
-  return chars
+/** What waits, or waited, for somebody's approval. */
+export interface ApprovalRecord {
+  readonly thread: ThreadRef
+  readonly runId: string
+  readonly id: string
+  readonly toolCallId: string
+  readonly tool: string
+  readonly expiresAt: number
+  readonly decision?: ApprovalDecision
+}
+
+export interface ApprovalStore {
+  /** Adds an approval, or what was decided of it. */
+  save(approval: ApprovalRecord): Promise<void>
+  find(owner: string, id: string): Promise<ApprovalRecord | undefined>
+  /** All approvals of a run, in the order they were made. */
+  ofRun(owner: string, runId: string): Promise<readonly ApprovalRecord[]>
+  /** As {@link ThreadStore.owners}. */
+  owners(id: string): Promise<readonly string[]>
+}
+
+/** What a ticket is good for. */
+export interface TicketRecord {
+  readonly principal: Principal
+  /** When the ticket ends, and when the credential ends that it was got with. */
+  readonly expiresAt: number
+  readonly credentialExpiresAt?: number
+}
+
+export interface TicketStore {
+  /** Keeps a ticket under a digest of it, and lets go of those that have expired. */
+  save(digest: string, ticket: TicketRecord): Promise<void>
+  /** Gives a ticket out once, whoever asks first; undefined for one that is not there. Expiry is the caller's to check. */
+  take(digest: string): Promise<TicketRecord | undefined>
 }

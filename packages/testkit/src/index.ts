@@ -1,10 +1,4 @@
-export {
-  type ChaosProxy,
-  type ChaosProxyOptions,
-  type CutKind,
-  type Faults,
-  startChaosProxy,
-} from './chaos-proxy.ts'
+export { type ChaosProxy, type ChaosProxyOptions, type Faults, startChaosProxy } from './chaos-proxy.ts'
 export { type FollowThreadOptions, type FollowedThread, followThread } from './follow-thread.ts'
 export {
   type CheckHistoryOptions,
@@ -30,6 +24,7 @@ export {
   openEventStream,
   parseEventStream,
 } from './sse-client.ts'
+export { type StoreUnderTest, storeConformance } from './store-conformance.ts'
 export { TestLink } from './test-link.ts'
 export { type TransportsUnderTest, transportConformance } from './transport-conformance.ts'
 export { type StreamFrame, WebSocketClient, connectWebSocket } from './websocket-client.ts'
