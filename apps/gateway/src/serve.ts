@@ -1,8 +1,14 @@
 import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { serveStatic } from '@hono/node-server/serve-static'
 import { type GatewayServer, createGatewayServer } from '@turnpike/gateway/server'
+import { sqliteStore } from '@turnpike/gateway/sqlite-store'
 import { agentsFrom } from './agents.ts'
+import { authenticatorFrom } from './authentication.ts'
+
+/** A person with a desktop, a phone and a few tabs. */
+const USER_CONNECTIONS = 10
 
 const PAGE = fileURLToPath(new URL('../../playground/dist', import.meta.url))
 
@@ -12,11 +18,14 @@ type Environment = Readonly<Record<string, string | undefined>>
 export interface ServeSettings {
   readonly port: number
   readonly host: string
+  /** Where threads are kept; nowhere but in memory without it. */
+  readonly dataDir?: string
   readonly allowedOrigins: readonly string[]
 }
 
 /**
- * Reads `PORT` (default 3000), `HOST` (default 127.0.0.1) and `ALLOWED_ORIGINS` (separated by commas).
+ * Reads `PORT` (default 3000), `HOST` (default 127.0.0.1), `TURNPIKE_DATA_DIR` (default ./.turnpike) and
+ * `ALLOWED_ORIGINS` (separated by commas).
  *
  * @throws Error where `PORT` is no port
  */
@@ -26,7 +35,12 @@ export function settingsFrom(env: Environment): ServeSettings {
     throw new Error(`PORT must be a number from 0 to 65535, got "${env['PORT']}".`)
   }
   const origins = env['ALLOWED_ORIGINS']?.split(',').map((origin) => origin.trim())
-  return { port, host: env['HOST'] ?? '127.0.0.1', allowedOrigins: origins?.filter(Boolean) ?? [] }
+  return {
+    port,
+    host: env['HOST'] ?? '127.0.0.1',
+    dataDir: env['TURNPIKE_DATA_DIR'] || '.turnpike',
+    allowedOrigins: origins?.filter(Boolean) ?? [],
+  }
 }
 
 /** Serves the gateway with the agents of {@link agentsFrom}, and the page where it was built. */
@@ -34,9 +48,12 @@ export async function serve(
   settings: ServeSettings,
   env: Environment = {},
 ): Promise<GatewayServer & { url: string }> {
-  const { port, host, allowedOrigins } = settings
+  const { port, host, dataDir, allowedOrigins } = settings
   const server = createGatewayServer({
     agents: await agentsFrom(env),
+    authenticate: authenticatorFrom(env),
+    store: sqliteStore(dataDir === undefined ? {} : { file: join(dataDir, 'turnpike.sqlite') }),
+    limits: { userConnections: USER_CONNECTIONS },
     allowedOrigins,
     routes(app) {
       if (existsSync(PAGE)) app.use(serveStatic({ root: PAGE }))

@@ -1,5 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtempSync } from 'node:fs'
 import { readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Inbox, connectWebSocket } from '@turnpike/testkit'
 import { expect, test } from 'vitest'
@@ -19,9 +22,10 @@ function start(
   lines: Inbox<string>
   exited: Promise<number | null>
 } & AsyncDisposable {
+  const dataDir = mkdtempSync(join(tmpdir(), 'turnpike-'))
   const child = spawn(process.execPath, ['--conditions=@turnpike/source', ...args], {
     cwd: root,
-    env: { ...process.env, ...OFFLINE, ...env },
+    env: { ...process.env, ...OFFLINE, TURNPIKE_DATA_DIR: dataDir, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const lines = new Inbox<string>({ name: `lines of ${args.join(' ')}` })
@@ -41,6 +45,7 @@ function start(
     async [Symbol.asyncDispose]() {
       child.kill('SIGKILL')
       await exited
+      await rm(dataDir, { recursive: true, force: true })
     },
   }
 }
@@ -80,12 +85,18 @@ test.each([
 })
 
 test('settings come from the environment, with defaults', () => {
-  expect(settingsFrom({})).toEqual({ port: 3000, host: '127.0.0.1', allowedOrigins: [] })
-  expect(
-    settingsFrom({ PORT: '80', HOST: '::', ALLOWED_ORIGINS: 'https://a.example, https://b.example' }),
-  ).toEqual({
+  expect(settingsFrom({})).toEqual({
+    port: 3000,
+    host: '127.0.0.1',
+    dataDir: '.turnpike',
+    allowedOrigins: [],
+  })
+  const given = { PORT: '80', HOST: '::', TURNPIKE_DATA_DIR: '/srv/data' }
+  const origins = 'https://a.example, https://b.example'
+  expect(settingsFrom({ ...given, ALLOWED_ORIGINS: origins })).toEqual({
     port: 80,
     host: '::',
+    dataDir: '/srv/data',
     allowedOrigins: ['https://a.example', 'https://b.example'],
   })
 })

@@ -1,122 +1,174 @@
-import { isIP } from 'node:net'
-import type { Principal } from '@turnpike/agents'
 import { GatewayError } from '@turnpike/protocol'
-import { ANONYMOUS } from './access.ts'
+import { ANONYMOUS } from './thread-ref.ts'
+import { type Place, type RequestHead, credentialOf } from './credentials.ts'
+import { type Admitted, type Authenticate, TOKEN_CHARS, admittedFrom, hasExpired } from './identity.ts'
 import type { Logger } from './logger.ts'
+import { type AllowedOrigins, Origins } from './origins.ts'
+import type { Ticket, Tickets } from './tickets.ts'
 import type { TimerWheel } from './timer-wheel.ts'
-
-/** Tells who a token belongs to; null refuses it for good. One that throws lets the client try again later. */
-export type Authenticate = (token: string) => Promise<Principal | null>
-
-/** Origins that a browser may come from, as `scheme://host[:port]`, compared exactly; `'*'` lets all in. */
-export type AllowedOrigins = readonly string[] | '*'
+import { WaitingRoom } from './waiting-room.ts'
 
 export interface AdmissionOptions {
   /** Without it everybody is anonymous. */
   readonly authenticate?: Authenticate | undefined
   /** @default [] */
   readonly allowedOrigins?: AllowedOrigins | undefined
+  /** The cookie that holds a token, for pages of the allowed origins and of this server. @default none is read */
+  readonly cookieName?: string | undefined
+  readonly tickets: Tickets
   readonly logger: Logger
   readonly wheel: TimerWheel
   /** Time a verdict may take. */
   readonly deadlineMs: number
+  /** How many may wait for one at once. */
+  readonly waiting: number
 }
+
+/** A token, empty where it is malformed; or a ticket. */
+export type Presented = string | { readonly ticket: string }
+
+const HEADER: Place = { in: 'header', name: 'authorization', scheme: 'bearer' }
+const TICKET: Place = { in: 'query', name: 'ticket' }
+const COOKIE_NAME = /^[\w!#$%&'*+.^`|~-]+$/
 
 /** Who may come in: the same two questions on every wire, where from and who. */
 export class Admission {
+  /** Connections, and requests, that wait for a verdict. Those who only connect cannot shut the others out. */
+  readonly connections: WaitingRoom
+  readonly requests: WaitingRoom
   readonly #options: AdmissionOptions
+  readonly #origins: Origins
 
+  /** @throws Error where cookies are to be read and every origin may come */
   constructor(options: AdmissionOptions) {
+    const { allowedOrigins: allowed, cookieName, waiting } = options
+    if (cookieName !== undefined && allowed === '*') {
+      throw new Error(
+        '"cookieName" needs a list of "allowedOrigins": with "*", any page could use the cookie.',
+      )
+    }
+    if (cookieName !== undefined && !COOKIE_NAME.test(cookieName)) {
+      throw new Error(`"cookieName" has to be the name of a cookie, got "${cookieName}".`)
+    }
     this.#options = options
+    this.#origins = new Origins({ allowed, isOpen: !this.isRequired })
+    this.connections = new WaitingRoom(waiting)
+    this.requests = new WaitingRoom(waiting)
   }
 
-  /** Whether a token is needed at all. */
+  /** Whether a credential is needed at all. */
   get isRequired(): boolean {
     return this.#options.authenticate !== undefined
   }
 
-  /**
-   * Decides where a browser may come from. Who is no browser sends no `Origin` and is let in.
-   *
-   * Listed origins are in. So is the page's own server, where it is addressed by an IP address or a name without a
-   * dot, such as localhost: those cannot be pointed here by somebody else's DNS. Where nobody has to authenticate,
-   * other names are refused without an `Origin` too, since a page whose name was pointed here sends none with a GET.
-   *
-   * @throws GatewayError `origin-not-allowed`
-   */
-  assertOrigin(headers: { origin?: string | undefined; host?: string | undefined }): void {
-    const { origin, host } = headers
-    const allowed = this.#options.allowedOrigins ?? []
-    if (allowed === '*' || (origin !== undefined && allowed.includes(origin))) return
-    const isOwn = origin === undefined || (URL.canParse(origin) && new URL(origin).host === host)
-    if (isOwn && ((origin === undefined && this.isRequired) || isOurs(host, allowed))) return
-    throw new GatewayError('origin-not-allowed', 'This origin or host is not on the list of allowed origins.')
+  /** Whether pages may send cookies along. */
+  get usesCookies(): boolean {
+    return this.isRequired && this.#options.cookieName !== undefined
+  }
+
+  /** @throws GatewayError `origin-not-allowed` */
+  assertOrigin(headers: RequestHead['headers']): void {
+    this.#origins.assert(headers)
+  }
+
+  /** What a request brings along, if it is needed and there: in a header, as a ticket, in a cookie. */
+  presentedWith(request: RequestHead): Presented | undefined {
+    return this.#presentedAt(request, [HEADER, TICKET, ...this.#cookieOf(request)])
   }
 
   /**
-   * @throws GatewayError `unauthorized` where a token is needed and this one, or its absence, does not do;
-   *   `auth-timeout` where there is no verdict in time
+   * Decides who somebody is.
+   *
+   * @throws GatewayError `unauthorized` where a credential is needed and this one, or its absence, does not do;
+   *   `auth-timeout` where there is no verdict in time; `internal` where there is none at all
    */
-  async principalOf(token: string | undefined): Promise<Principal> {
-    const { authenticate, logger } = this.#options
-    if (!authenticate) return ANONYMOUS
-    if (token === undefined) throw new GatewayError('unauthorized', 'A token is required.')
-    let principal: Principal | null
+  async admit(presented: Presented | undefined): Promise<Admitted> {
+    if (!this.isRequired) return { principal: ANONYMOUS }
+    if (presented === undefined) throw new GatewayError('unauthorized', 'A token is required.')
+    const verdict = await this.#decide(presented)
+    if (typeof verdict === 'string') throw this.#refusal(verdict)
+    if (hasExpired(verdict)) throw this.#refusal('expired credential', verdict)
+    return verdict
+  }
+
+  /**
+   * A ticket for who asks with a header or a cookie. One ticket does not buy another.
+   *
+   * @throws GatewayError `rate-limited`, and as {@link admit}
+   */
+  async ticketFor(request: RequestHead): Promise<Ticket> {
+    const { tickets } = this.#options
+    if (!this.isRequired) return tickets.blank()
+    const admitted = await this.admit(this.#presentedAt(request, [HEADER, ...this.#cookieOf(request)]))
+    return tickets.issue(admitted)
+  }
+
+  /** A ticket to come back with; undefined for who needs none. */
+  async returnTicket(admitted: Admitted): Promise<string | undefined> {
+    if (!this.isRequired || hasExpired(admitted)) return undefined
+    return (await this.#options.tickets.issueForReturn(admitted)).ticket
+  }
+
+  #cookieOf({ headers }: RequestHead): readonly Place[] {
+    const { cookieName } = this.#options
+    return cookieName !== undefined && this.#origins.isTrusted(headers)
+      ? [{ in: 'cookie', name: cookieName }]
+      : []
+  }
+
+  #presentedAt(request: RequestHead, places: readonly Place[]): Presented | undefined {
+    if (!this.isRequired) return undefined
+    const found = credentialOf(request, places)
+    if (found?.place === TICKET) return { ticket: found.value ?? '' }
+    return found && (found.value ?? '')
+  }
+
+  /** Who it is, or why the credential is refused. */
+  async #decide(presented: Presented): Promise<Admitted | string> {
+    const { authenticate, tickets, logger } = this.#options
+    if (presented === '') return 'malformed token'
+    if (typeof presented === 'string' && presented.length > TOKEN_CHARS) return 'token too long'
+    let told: unknown
     try {
-      principal = token === '' ? null : await this.#inTime(authenticate(token))
+      told = await this.#inTime(
+        typeof presented === 'string' ? authenticate?.(presented) : tickets.redeem(presented.ticket),
+      )
     } catch (error) {
-      if (error instanceof GatewayError) throw error
+      if (error instanceof TooLate) throw new GatewayError('auth-timeout', error.message)
       logger.error({ error }, 'the authenticator failed')
-      throw new GatewayError('internal', 'There was no verdict on the token. Try again.', { cause: error })
+      throw new GatewayError('internal', 'There was no verdict on the credential. Try again.', {
+        cause: error,
+      })
     }
-    if (!principal) throw new GatewayError('unauthorized', 'The token was not accepted.')
-    return principal
+    if (typeof presented !== 'string') return told as Admitted | string
+    return told === null ? 'token not accepted' : this.#checked(told)
   }
 
-  async #inTime<Verdict>(verdict: Promise<Verdict>): Promise<Verdict> {
+  #checked(told: unknown): Admitted | string {
+    try {
+      return admittedFrom(told)
+    } catch (error) {
+      this.#options.logger.error({ error }, 'the authenticator told no identity')
+      return 'no identity'
+    }
+  }
+
+  /** What a client learns is the same for all reasons. The log never holds a credential. */
+  #refusal(reason: string, admitted?: Admitted): GatewayError {
+    const pii = admitted && { user: admitted.principal.id }
+    this.#options.logger.info({ reason, ...(pii && { pii }) }, 'a credential was refused')
+    return new GatewayError('unauthorized', 'The credential was not accepted.')
+  }
+
+  async #inTime(verdict: Promise<unknown> | undefined): Promise<unknown> {
     const { wheel, deadlineMs } = this.#options
     const late = Promise.withResolvers<never>()
-    const stop = wheel.schedule(deadlineMs, () =>
-      late.reject(new GatewayError('auth-timeout', 'There was no verdict on the token in time.')),
-    )
+    const stop = wheel.schedule(deadlineMs, () => late.reject(new TooLate()))
     return Promise.race([verdict, late.promise]).finally(stop)
   }
 }
 
-/** Whether a `Host` header can only mean this server: an IP address, a name without a dot, or an allowed origin's. */
-function isOurs(host: string | undefined, allowed: readonly string[]): boolean {
-  if (host === undefined) return true
-  if (!URL.canParse(`http://${host}`)) return false
-  const name = new URL(`http://${host}`).hostname.replace(/^\[|\]$/g, '')
-  if (!name.includes('.') || isIP(name) !== 0) return true
-  return allowed.some((origin) => URL.canParse(origin) && new URL(origin).host === host)
-}
-
-/** The token of an `Authorization: Bearer` header; undefined where there is no such header. */
-export function bearerToken(header: string | undefined): string | undefined {
-  if (header === undefined) return undefined
-  return /^Bearer +(\S+) *$/i.exec(header)?.[1] ?? ''
-}
-
-/** Lets `perSecond` through, and up to `burst` at once. What counts more than once takes as many. */
-export class TokenBucket {
-  readonly #perSecond: number
-  readonly #burst: number
-  #tokens: number
-  #refilledAt = performance.now()
-
-  constructor(perSecond: number, burst: number) {
-    this.#perSecond = perSecond
-    this.#burst = burst
-    this.#tokens = burst
-  }
-
-  take(count = 1): boolean {
-    const now = performance.now()
-    this.#tokens = Math.min(this.#burst, this.#tokens + ((now - this.#refilledAt) / 1000) * this.#perSecond)
-    this.#refilledAt = now
-    if (this.#tokens < count) return false
-    this.#tokens -= count
-    return true
-  }
+class TooLate extends Error {
+  override readonly name = 'TooLate'
+  override readonly message = 'There was no verdict on the credential in time.'
 }

@@ -1,20 +1,25 @@
-import type { Principal } from '@turnpike/agents'
 import { GatewayError } from '@turnpike/protocol'
 import { type DuplexDialect, type Frame, type RequestId, decodeCommand } from '@turnpike/protocol/wire'
-import { ANONYMOUS } from './access.ts'
-import { type Admission, TokenBucket } from './admission.ts'
+import { ANONYMOUS } from './thread-ref.ts'
+import type { Admission, Presented } from './admission.ts'
+import { scheduleAt } from './expiry.ts'
+import type { Admitted } from './identity.ts'
 import { type Attachment, bytesOf } from './link.ts'
 import type { Logger } from './logger.ts'
 import { type Outcome, Session, type SessionOptions } from './session.ts'
 import type { TimerWheel } from './timer-wheel.ts'
+import { TokenBucket } from './token-bucket.ts'
 
-export interface ConnectionOptions extends Omit<SessionOptions, 'dialect' | 'onFailure' | 'onClose'> {
+export interface ConnectionOptions extends Omit<
+  SessionOptions,
+  'dialect' | 'dismiss' | 'onFailure' | 'onClose'
+> {
   readonly dialect: DuplexDialect
   readonly wheel: TimerWheel
   readonly logger: Logger
   readonly admission: Admission
-  /** The token that came with the request, if one did. */
-  readonly token: string | undefined
+  /** The credential that came with the request, if one did. */
+  readonly presented: Presented | undefined
   readonly onClose: () => void
 }
 
@@ -30,24 +35,44 @@ export class Connection implements Attachment {
   /** How much of going too fast is answered before the connection is closed. */
   readonly #patience: TokenBucket
   readonly #stopDeadline: () => void
+  readonly #leaveWaiting: () => void
+  #stopExpiry: () => void = () => {}
   #session: Session | undefined
+  #admitted: Admitted | undefined
   #inbox: string[] = []
   #inboxBytes = 0
+  /** What the wire has read before admission, frames or not. */
+  #earlyBytes = 0
   #working = false
-  /** A verdict on the token that came with the request is still out. */
+  /** A verdict on the credential that came with the request is still out. */
   #deciding = false
   #closed = false
 
   constructor(options: ConnectionOptions) {
     this.#options = options
-    const { admission, token, limits, wheel } = options
+    const { admission, presented, limits, wheel } = options
     this.#bucket = new TokenBucket(limits.framesPerSecond, limits.frameBurst)
     this.#patience = new TokenBucket(limits.framesPerSecond, limits.refusedFrames)
     this.#stopDeadline = wheel.schedule(limits.earlyMs, () =>
       this.goodbye(new GatewayError('auth-timeout', 'The connection was not authenticated in time.')),
     )
-    if (!admission.isRequired) this.#admit(ANONYMOUS)
-    else if (token !== undefined) this.#decide(token)
+    this.#leaveWaiting = admission.connections.enter()
+    if (!admission.isRequired) this.#admit({ principal: ANONYMOUS })
+    else if (presented !== undefined) this.#decide(presented)
+  }
+
+  /** Who it is, once that is settled. */
+  get admitted(): Admitted | undefined {
+    return this.#admitted
+  }
+
+  get isAdmitted(): boolean {
+    return this.#session !== undefined
+  }
+
+  bytesRead(count: number): void {
+    this.#earlyBytes += count
+    if (!this.isAdmitted && this.#earlyBytes > this.#options.limits.earlyBytes) this.goodbye(tooMuch())
   }
 
   receive(text: string): void {
@@ -59,8 +84,7 @@ export class Connection implements Attachment {
     this.#inbox.push(text)
     this.#inboxBytes += bytes
     if (this.#isFull()) {
-      if (!this.#session)
-        return this.goodbye(new GatewayError('early-overflow', 'Too much before authentication.'))
+      if (!this.#session) return this.goodbye(tooMuch())
       this.#options.link.pause(true)
     }
     void this.#work()
@@ -79,22 +103,33 @@ export class Connection implements Attachment {
   }
 
   closed(): void {
+    // Only now is the memory free that it took while it was waiting.
+    this.#leaveWaiting()
+    this.#end()
+  }
+
+  /**
+   * Gives the client what is left to give, tells it why, then closes.
+   *
+   * @param ticket - What to come back with.
+   */
+  goodbye(error: GatewayError, ticket?: string): void {
+    if (this.#closed) return
+    this.#session?.pump()
+    const { link, dialect } = this.#options
+    this.#say(dialect.goodbye(error.toJSON(), ticket))
+    this.#end()
+    link.close(error.row.close ?? 4500, error.code)
+  }
+
+  #end(): void {
     if (this.#closed) return
     this.#closed = true
     this.#inbox = []
     this.#stopDeadline()
+    this.#stopExpiry()
     this.#session?.close()
     this.#options.onClose()
-  }
-
-  /** Gives the client what is left to give, tells it why, then closes. */
-  goodbye(error: GatewayError): void {
-    if (this.#closed) return
-    this.#session?.pump()
-    const { link, dialect } = this.#options
-    this.#say(dialect.goodbye(error.toJSON()))
-    this.closed()
-    link.close(error.row.close ?? 4500, error.code)
   }
 
   #isFull(): boolean {
@@ -142,16 +177,17 @@ export class Connection implements Attachment {
     begin?.()
   }
 
-  async #authenticate(token: string): Promise<void> {
-    const principal = await this.#options.admission.principalOf(token)
+  async #authenticate(presented: Presented): Promise<void> {
+    const admitted = await this.#options.admission.admit(presented)
     if (this.#closed) return
-    if (this.#session) this.#session.renew(principal)
-    else this.#admit(principal)
+    if (!this.#session) return this.#admit(admitted)
+    this.#session.renew(admitted.principal)
+    this.#expireWith(admitted)
   }
 
-  #decide(token: string): void {
+  #decide(presented: Presented): void {
     this.#deciding = true
-    this.#authenticate(token).then(
+    this.#authenticate(presented).then(
       () => {
         this.#deciding = false
         void this.#work()
@@ -160,20 +196,24 @@ export class Connection implements Attachment {
     )
   }
 
-  #admit(principal: Principal): void {
-    this.#stopDeadline()
-    const { log, store, runs, approvals, limits, link, dialect } = this.#options
+  #admit(admitted: Admitted): void {
+    const { log, store, runs, approvals, access, users, sessions, limits, link, dialect } = this.#options
+    const parts = { log, store, runs, approvals, access, users, sessions, limits, link, dialect }
     const onFailure = (error: unknown): void => this.goodbye(this.#reported(error))
-    this.#session = new Session(principal, {
-      log,
-      store,
-      runs,
-      approvals,
-      limits,
-      link,
-      dialect,
-      onFailure,
-    })
+    this.#session = new Session(admitted.principal, { ...parts, onFailure, dismiss: onFailure })
+    this.#stopDeadline()
+    this.#leaveWaiting()
+    this.#expireWith(admitted)
+  }
+
+  /** The connection lasts as long as the credential; a newer one makes it last longer, or less long. */
+  #expireWith(admitted: Admitted): void {
+    this.#admitted = admitted
+    this.#stopExpiry()
+    const { expiresAt } = admitted
+    if (expiresAt === undefined) return
+    const expired = new GatewayError('token-expired', 'The token has expired. Come back with a newer one.')
+    this.#stopExpiry = scheduleAt(this.#options.wheel, expiresAt, () => this.goodbye(expired))
   }
 
   /** Too fast: the frame is not handled. A peer that goes on regardless is closed. */
@@ -208,6 +248,10 @@ export class Connection implements Attachment {
     const { link } = this.#options
     if (!this.#closed) link.write(bytesOf(link.framing, frames))
   }
+}
+
+function tooMuch(): GatewayError {
+  return new GatewayError('early-overflow', 'Too much before authentication.')
 }
 
 function internal(cause: unknown): GatewayError {

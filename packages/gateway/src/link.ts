@@ -27,6 +27,9 @@ export interface Attachment {
   receive(text: string): void
   /** Something arrived that cannot be a frame. */
   malformed(reason: string): void
+  /** Whether it is settled who the peer is. Until then what was read is to be told, be it whole frames or not. */
+  readonly isAdmitted: boolean
+  bytesRead(count: number): void
   /** All that was written is taken. */
   drained(): void
   closed(): void

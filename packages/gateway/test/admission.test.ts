@@ -4,11 +4,9 @@ import type { Principal } from '@turnpike/agents'
 import { connectWebSocket, countingAgent, scriptedAgent } from '@turnpike/testkit'
 import { WebSocketServer } from 'ws'
 import { expect, test, vi } from 'vitest'
-import { Gateway } from '@turnpike/gateway'
-import { MemoryLog } from '@turnpike/gateway/memory-log'
-import { MemoryStore } from '@turnpike/gateway/memory-store'
 import { attachWebSocket } from '@turnpike/gateway/websocket'
 import { threadStream } from '@turnpike/protocol/thread-stream'
+import { testGateway } from './harness.ts'
 import { serve } from './server.ts'
 
 /** Accepts `user:<name>`, once the test lets it. */
@@ -62,15 +60,61 @@ test('frames sent right after open are kept while the verdict is out, and handle
   }
 })
 
-test('not a byte of data leaves before admission', async () => {
-  const { authenticate } = slowAuthenticator()
-  await using server = await serve(agents, { authenticate })
-  await using client = await connectWebSocket({ url: wsOf(server.baseUrl) })
-  client.sendRaw(JSON.stringify({ id: 1, command: 'auth', payload: { token: 'user:ada' } }))
-  client.sendRaw(JSON.stringify({ id: 2, command: 'thread.send', payload: { message: 'x' } }))
-  client.sendRaw('{{{')
-  await connectWebSocket({ url: wsOf(server.baseUrl) }).then((other) => other.close())
-  expect(client.inbox.size).toBe(0)
+test('not a byte leaves a WebSocket before admission, after the handshake', async () => {
+  const asked = Promise.withResolvers<void>()
+  const gate = Promise.withResolvers<void>()
+  await using server = await serve(agents, {
+    async authenticate(token) {
+      asked.resolve()
+      await gate.promise
+      return instant(token)
+    },
+  })
+  const head = upgradeHead('/stream').replace('\r\n\r\n', '\r\nAuthorization: Bearer user:ada\r\n\r\n')
+  const socket = connect(server.port, '127.0.0.1')
+  socket.write(head)
+  let received = ''
+  socket.on('data', (chunk: Buffer) => (received += chunk.toString('latin1')))
+  const send = JSON.stringify({ id: 1, command: 'thread.send', payload: { message: '3' } })
+  for (const text of ['{{{', send]) socket.write(textFrame(text))
+  await asked.promise
+  // Another one is let through meanwhile: the server had its time.
+  expect((await fetch(`${server.baseUrl}/healthz`)).status).toBe(200)
+  expect(received).toMatch(/^HTTP\/1\.1 101 [^]*\r\n\r\n$/)
+  gate.resolve()
+  await vi.waitFor(() => expect(received).toContain('"finish"'))
+  socket.destroy()
+})
+
+test('not a byte of data leaves before admission over HTTP either, not even a head', async () => {
+  const asked = Promise.withResolvers<void>()
+  const gate = Promise.withResolvers<void>()
+  await using server = await serve(agents, {
+    async authenticate(token) {
+      asked.resolve()
+      await gate.promise
+      return instant(token)
+    },
+  })
+  const head = 'HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer user:ada\r\nConnection: close'
+  for (const request of [
+    `GET /agents ${head}\r\n\r\n`,
+    `GET /threads/t/events ${head}\r\n\r\n`,
+    `POST /agents/counter/chat/stream ${head}\r\nContent-Length: 15\r\n\r\n{"message":"1"}`,
+  ]) {
+    const socket = connect(server.port, '127.0.0.1', () => socket.write(request))
+    const chunks: Buffer[] = []
+    socket.on('data', (chunk: Buffer) => chunks.push(chunk))
+    const ended = new Promise((resolve) => socket.once('close', resolve))
+    await asked.promise
+    // Another one is let through meanwhile: the server had its time.
+    expect((await fetch(`${server.baseUrl}/healthz`)).status).toBe(200)
+    expect(chunks).toEqual([])
+    if (request.startsWith('POST')) gate.resolve()
+    else socket.destroy()
+    await ended
+    expect(Buffer.concat(chunks).toString()).toMatch(request.startsWith('POST') ? /^HTTP\/1\.1 200/ : /^$/)
+  }
 })
 
 test('too much before admission closes with 4429: in frames, and in bytes', async () => {
@@ -126,17 +170,6 @@ test.each([
   await using client = await connectWebSocket({ url: wsOf(server.baseUrl), headers })
   expect(await client.inbox.next()).toEqual({ type: 'goodbye', code: 'unauthorized' })
   expect((await client.closed).code).toBe(4401)
-})
-
-test('a validator that throws is no verdict: the client may try again', async () => {
-  const { authenticate, decide } = slowAuthenticator()
-  decide()
-  await using server = await serve(agents, { authenticate })
-  const headers = { authorization: 'Bearer user:broken' }
-  await using client = await connectWebSocket({ url: wsOf(server.baseUrl), headers })
-  expect(await client.inbox.next()).toMatchObject({ type: 'goodbye', code: 'internal' })
-  expect((await client.closed).code).toBe(4500)
-  expect((await fetch(`${server.baseUrl}/agents`, { headers })).status).toBe(500)
 })
 
 test('a first message that is not auth is refused with 4401', async () => {
@@ -268,11 +301,7 @@ test('a path that somebody else serves on this port is left to them, whoever cam
       })
     }
     if (theirsFirst) attachOthers()
-    const gateway = new Gateway({
-      log: new MemoryLog(),
-      store: new MemoryStore(),
-      agents: [scriptedAgent('a', ['x'])],
-    })
+    const gateway = testGateway([scriptedAgent('a', ['x'])])
     attachWebSocket(server, gateway, { path: '/stream', dialect: threadStream })
     if (!theirsFirst) attachOthers()
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -292,6 +321,12 @@ function upgradeHead(target: string): string {
     `GET ${target} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
     'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n'
   )
+}
+
+/** A whole text frame as a client sends it: masked, with zeros. */
+function textFrame(text: string): Buffer {
+  const payload = Buffer.from(text)
+  return Buffer.concat([Buffer.from([0x81, 0x80 | payload.length, 0, 0, 0, 0]), payload])
 }
 
 async function rawUpgrade(port: number, target: string): Promise<string> {

@@ -34,6 +34,6 @@ export interface DuplexDialect extends Dialect {
   /** @throws GatewayError `invalid-frame` | `too-deep` */
   decode(text: string): Request
   answer(id: RequestId, answer: Answer): readonly Frame[]
-  /** Said before a close that the client should know how to take. */
-  goodbye(error: ErrorBody): readonly Frame[]
+  /** Said before a close that the client should know how to take, with a ticket to come back with where there is one. */
+  goodbye(error: ErrorBody, ticket?: string): readonly Frame[]
 }

@@ -24,6 +24,13 @@ export const LIMITS = {
   earlyFrames: 64,
   earlyBytes: 262_144,
   earlyMs: 10_000,
+  /** Connections that wait for a verdict at once. Above it: `too-many-connections`. */
+  earlyConnections: 1_000,
+  /** Time a ticket may be used in, once; and one that is given with a goodbye. */
+  ticketMs: 30_000,
+  resumeTicketMs: 120_000,
+  /** Tickets one user may get a minute. Above it: `rate-limited`. */
+  ticketsPerMinute: 60,
   /** Inbound frames a second, and at once. Above it: `rate-limited`. A long frame counts once for each unit. */
   framesPerSecond: 50,
   frameBurst: 100,
@@ -34,6 +41,12 @@ export const LIMITS = {
   subscriptions: 64,
   /** Connections a gateway holds. Above it: `too-many-connections`. */
   connections: 10_000,
+  /** The same for each authenticated user; 0 is no limit. */
+  userConnections: 0,
+  /** Commands and HTTP requests of one authenticated user a minute, over all connections. Above it: `rate-limited`. */
+  userCommandsPerMinute: 3_000,
+  /** Runs of one authenticated user that go on at once. Above it: `too-many-runs`. */
+  userRuns: 5,
   /** Runs waiting behind the active one of a thread. Above it: `thread-busy`. */
   queuedRuns: 8,
   /** Finished runs whose id is still remembered, so that sending it again starts nothing. */
@@ -52,6 +65,10 @@ export const LIMITS = {
   graceMs: 2_000,
   /** Time that somebody has to decide an approval; then it is denied. */
   approvalMs: 900_000,
+  /** Time between what an open message has and what the store has of it. */
+  checkpointMs: 1_000,
+  /** Numbers of events that are reserved ahead in the store, so that a restart goes on above them. */
+  seqBlock: 10_000,
   /** Age up to which events are kept for replay once their run has ended. */
   replayWindowMs: 30_000,
   /** Bytes of events that the log keeps for one thread. */

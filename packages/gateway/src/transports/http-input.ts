@@ -3,18 +3,42 @@ import type { Principal } from '@turnpike/agents'
 import { type CommandName, type PayloadOf, GatewayError, LIMITS } from '@turnpike/protocol'
 import { decodeCommand, parseJson } from '@turnpike/protocol/wire'
 import type { Context } from 'hono'
-import { bearerToken } from '../admission.ts'
+import type { Admission } from '../admission.ts'
 import type { Gateway } from '../gateway.ts'
-import type { Page, ThreadCursor } from '../store.ts'
+import type { Admitted } from '../identity.ts'
+import type { Page, ThreadPage } from '../store.ts'
+import type { Ticket } from '../tickets.ts'
 
 /** What Hono knows of a request here: Node's own objects. */
 export type Env = { Bindings: HttpBindings }
 
 const PAGE_LIMIT = 50
 
-/** Who asks. @throws GatewayError `unauthorized` */
-export function principalOf(c: Context<Env>, gateway: Gateway): Promise<Principal> {
-  return gateway.admission.principalOf(bearerToken(c.req.header('authorization')))
+/**
+ * Who asks, and until when that is good.
+ *
+ * @throws GatewayError `unauthorized` | `too-many-connections` | `rate-limited`
+ */
+export async function admittedOf(c: Context<Env>, { admission, users }: Gateway): Promise<Admitted> {
+  const admitted = await waiting(admission, () => admission.admit(admission.presentedWith(c.env.incoming)))
+  await users.takeCommand(admitted.principal)
+  return admitted
+}
+
+/** Who asks. @throws GatewayError as {@link admittedOf} */
+export async function principalOf(c: Context<Env>, gateway: Gateway): Promise<Principal> {
+  return (await admittedOf(c, gateway)).principal
+}
+
+/** A ticket for who asks. @throws GatewayError `unauthorized` | `too-many-connections` | `rate-limited` */
+export function ticketOf(c: Context<Env>, { admission }: Gateway): Promise<Ticket> {
+  return waiting(admission, () => admission.ticketFor(c.env.incoming))
+}
+
+async function waiting<Verdict>(admission: Admission, decide: () => Promise<Verdict>): Promise<Verdict> {
+  admission.requests.assertRoom()
+  const leave = admission.requests.enter()
+  return decide().finally(leave)
 }
 
 /** A command made of a request's parts. @throws GatewayError `invalid-payload` */
@@ -43,15 +67,21 @@ export function pageOf(c: Context<Env>): Page {
   return { limit: limitOf(c), ...(before !== undefined && { before }) }
 }
 
-/** The page of threads that `limit` and `before`, `<updatedAt>-<id>`, ask for. @throws GatewayError `invalid-payload` */
-export function threadPageOf(c: Context<Env>): Page<ThreadCursor> {
+/**
+ * The page of threads that `q`, `limit` and `before`, `<updatedAt>-<id>`, ask for.
+ *
+ * @throws GatewayError `invalid-payload`
+ */
+export function threadPageOf(c: Context<Env>): ThreadPage {
+  const search = c.req.query('q')
+  const page = { limit: limitOf(c), ...(search?.trim() && { search }) }
   const before = c.req.query('before')
-  if (before === undefined) return { limit: limitOf(c) }
+  if (before === undefined) return page
   const [, updatedAt, id] = /^(\d{1,15})-(.*)$/su.exec(before) ?? []
   if (updatedAt === undefined || id === undefined) {
     throw new GatewayError('invalid-payload', '"before" must be the "before" of the page before.')
   }
-  return { limit: limitOf(c), before: { updatedAt: Number(updatedAt), id } }
+  return { ...page, before: { updatedAt: Number(updatedAt), id } }
 }
 
 function limitOf(c: Context<Env>): number {

@@ -1,39 +1,40 @@
 import type { ServerResponse } from 'node:http'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
-import type { Principal } from '@turnpike/agents'
 import type { Dialect } from '@turnpike/protocol/wire'
 import type { Context, Hono } from 'hono'
+import { scheduleAt } from '../expiry.ts'
 import type { Gateway } from '../gateway.ts'
+import type { Admitted } from '../identity.ts'
 import { bytesOf } from '../link.ts'
 import type { Outcome, Session } from '../session.ts'
 import { resetOf } from '../subscription.ts'
-import { type Env, bodyOf, checked, principalOf } from './http-input.ts'
+import { type Env, admittedOf, bodyOf, checked } from './http-input.ts'
 import { EventStream } from './sse.ts'
 
 /** Adds the routes that answer with an event stream: one starts a run, one follows a thread. */
 export function addStreams(app: Hono<Env>, gateway: Gateway, dialect: Dialect): void {
   app.post('/agents/:agent/chat/stream', async (c) => {
-    const principal = await principalOf(c, gateway)
+    const admitted = await admittedOf(c, gateway)
     const body = await bodyOf(c, gateway.limits.frameBytes)
     const payload = checked('thread.send', { ...body, agent: c.req.param('agent') })
-    const { link, session } = open(c, { gateway, dialect, principal })
+    const stream = open(c, { gateway, dialect, admitted })
     return answer(
       c,
-      { link, session, dialect },
-      session.send(payload, () => link.close()),
+      stream,
+      stream.session.send(payload, () => stream.link.close()),
     )
   })
 
   app.get('/threads/:thread/events', async (c) => {
-    const principal = await principalOf(c, gateway)
+    const admitted = await admittedOf(c, gateway)
     const payload = checked('thread.subscribe', {
       threadId: c.req.param('thread'),
       // A browser that reconnects repeats the address it was given; the header is the newer of the two.
       lastEventId: c.req.header('last-event-id') ?? c.req.query('after'),
       reasoning: c.req.query('reasoning') === '1',
     })
-    const { link, session } = open(c, { gateway, dialect, principal })
-    return answer(c, { link, session, dialect }, session.subscribe(payload))
+    const stream = open(c, { gateway, dialect, admitted })
+    return answer(c, stream, stream.session.subscribe(payload))
   })
 }
 
@@ -41,33 +42,49 @@ interface Stream {
   readonly link: EventStream
   readonly session: Session
   readonly dialect: Dialect
+  /** Ends the stream with the credential; returns what takes that back. */
+  readonly expire: () => () => void
 }
 
 function open(
   c: Context<Env>,
-  { gateway, dialect, principal }: { gateway: Gateway; dialect: Dialect; principal: Principal },
+  { gateway, dialect, admitted }: { gateway: Gateway; dialect: Dialect; admitted: Admitted },
 ): Stream {
   gateway.assertRoom()
   const { incoming: request, outgoing } = c.env
   const response = outgoing as ServerResponse
-  const { wheel, limits } = gateway
-  const link = new EventStream({ request, response, wheel, heartbeatMs: limits.heartbeatMs })
-  return { link, session: gateway.listen(link, dialect, principal), dialect }
+  const { admission, wheel, limits } = gateway
+  const { heartbeatMs } = limits
+  const link = new EventStream({ request, response, wheel, heartbeatMs, cookies: admission.usesCookies })
+  const session = gateway.listen(link, dialect, admitted.principal)
+  const end = (): void => {
+    session.pump()
+    session.close()
+    link.close()
+  }
+  const { expiresAt } = admitted
+  const expire = (): (() => void) => (expiresAt === undefined ? () => {} : scheduleAt(wheel, expiresAt, end))
+  return { link, session, dialect, expire }
 }
 
 /** What fails until there is an outcome is answered in JSON; what follows is events. */
 async function answer(
   c: Context<Env>,
-  { link, session, dialect }: Stream,
+  { link, session, dialect, expire }: Stream,
   asked: Promise<Outcome>,
 ): Promise<Response> {
+  let stopExpiry = (): void => {}
   try {
     const outcome = await asked
     const opened = link.open({
       onDrain: () => session.pump(),
-      onClose: () => session.close(),
+      onClose: () => {
+        stopExpiry()
+        session.close()
+      },
     })
     if (opened) {
+      stopExpiry = expire()
       sayOpening(link, { threadId: c.req.param('thread') ?? '', answer: outcome.answer, dialect })
       outcome.begin?.()
     }

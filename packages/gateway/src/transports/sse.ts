@@ -20,6 +20,8 @@ export interface EventStreamOptions {
   readonly response: ServerResponse
   readonly wheel: TimerWheel
   readonly heartbeatMs: number
+  /** Whether a page may send its cookies with the request. */
+  readonly cookies: boolean
 }
 
 /**
@@ -47,7 +49,7 @@ export class EventStream implements Link {
    * @throws GatewayError `draining` where the server closed it meanwhile
    */
   open({ onDrain, onClose }: { onDrain: () => void; onClose: () => void }): boolean {
-    const { request, response } = this.#options
+    const { request, response, cookies } = this.#options
     if (this.#state === 'refused') throw new GatewayError('draining', 'The server is shutting down.')
     this.#state = 'open'
     if (response.destroyed) {
@@ -55,12 +57,14 @@ export class EventStream implements Link {
       return false
     }
     const { origin } = request.headers
+    const cors = { 'access-control-allow-origin': origin, vary: 'Origin' }
     response.writeHead(200, {
       'content-type': 'text/event-stream; charset=utf-8',
       'cache-control': 'no-store, no-transform',
       'x-accel-buffering': 'no',
       'x-content-type-options': 'nosniff',
-      ...(origin !== undefined && { 'access-control-allow-origin': origin, vary: 'Origin' }),
+      ...(origin !== undefined && cors),
+      ...(origin !== undefined && cookies && { 'access-control-allow-credentials': 'true' }),
     })
     response.flushHeaders()
     response.on('drain', onDrain)

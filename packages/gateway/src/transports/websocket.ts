@@ -3,7 +3,6 @@ import type { Socket } from 'node:net'
 import { type Limits, GatewayError } from '@turnpike/protocol'
 import { type DuplexDialect } from '@turnpike/protocol/wire'
 import { type WebSocket, WebSocketServer } from 'ws'
-import { bearerToken } from '../admission.ts'
 import type { Gateway } from '../gateway.ts'
 import type { Attachment, Link } from '../link.ts'
 import type { TimerWheel } from '../timer-wheel.ts'
@@ -12,6 +11,8 @@ import { websocketFraming } from './websocket-framing.ts'
 
 /** Time that a peer has to answer a close. */
 const CLOSE_TIMEOUT_MS = 2_000
+/** What a read costs at least, however little came. */
+const READ_BYTES = 1_024
 
 export interface WebSocketOptions {
   readonly path: string
@@ -23,7 +24,7 @@ export interface WebSocketOptions {
 /** Serves a dialect over WebSocket at one path of a server; returns what takes it off again. */
 export function attachWebSocket(server: Server, gateway: Gateway, options: WebSocketOptions): () => void {
   const { path, dialect, subprotocol } = options
-  const { limits, wheel } = gateway
+  const { admission, limits, wheel } = gateway
   // Not in the call itself: the published types do not know all of these yet.
   const settings = {
     noServer: true,
@@ -38,12 +39,13 @@ export function attachWebSocket(server: Server, gateway: Gateway, options: WebSo
   }
   const sockets = new WebSocketServer(settings)
   return upgradeRouter(server).add(path, (request, socket, head) => {
-    gateway.admission.assertOrigin(request.headers)
+    admission.assertOrigin(request.headers)
     assertSubprotocol(request, subprotocol)
     gateway.assertRoom()
+    if (admission.isRequired) admission.connections.assertRoom()
     sockets.handleUpgrade(request, socket, head, (websocket) => {
       const link = new WebSocketLink(websocket, socket, { limits, wheel })
-      link.attach(gateway.accept(link, dialect, bearerToken(request.headers.authorization)))
+      link.attach(gateway.accept(link, dialect, admission.presentedWith(request)))
     })
   })
 }
@@ -67,6 +69,7 @@ class WebSocketLink implements Link {
   readonly #wheel: TimerWheel
   readonly #limits: Limits
   #alive = true
+  #attachment: Attachment | undefined
   #stopHeartbeat: () => void = () => {}
 
   constructor(websocket: WebSocket, socket: Socket, options: { limits: Limits; wheel: TimerWheel }) {
@@ -94,6 +97,7 @@ class WebSocketLink implements Link {
   close(code: number, reason: string): void {
     this.pause(false)
     this.#websocket.close(code, reason)
+    if (this.#attachment?.isAdmitted === false) this.#ignoreRest()
   }
 
   attach(attachment: Attachment): void {
@@ -112,6 +116,27 @@ class WebSocketLink implements Link {
       attachment.closed()
     })
     this.#socket.on('drain', () => attachment.drained())
+    this.#attachment = attachment
+    if (!attachment.isAdmitted) this.#count(attachment)
+  }
+
+  /** Of a message that is not complete `ws` tells nothing, and keeps it all. */
+  #count(attachment: Attachment): void {
+    const count = (chunk: Buffer): void => {
+      if (attachment.isAdmitted) this.#socket.off('data', count)
+      else attachment.bytesRead(Math.max(chunk.length, READ_BYTES))
+    }
+    this.#socket.on('data', count)
+  }
+
+  /**
+   * Somebody unknown is sent away: what still comes is read, so that the peer gets to see the close, and dropped, since
+   * `ws` would go on to keep it.
+   */
+  #ignoreRest(): void {
+    this.#socket.removeAllListeners('data')
+    this.#socket.resume()
+    this.#socket.end()
   }
 
   #pingAfter(delayMs: number): void {

@@ -11,8 +11,8 @@ export const threadStream: DuplexDialect = {
   reset: (reset) => [{ name: reset.type, id: reset.head, json: JSON.stringify(reset) }],
   decode: decodeRequest,
   answer: (id, answer) => [{ name: 'answer', json: JSON.stringify({ id, ...answer }) }],
-  goodbye: ({ code, retryAfterMs }) => [
-    { name: 'goodbye', json: JSON.stringify({ type: 'goodbye', code, retryAfterMs }) },
+  goodbye: ({ code, retryAfterMs }, ticket) => [
+    { name: 'goodbye', json: JSON.stringify({ type: 'goodbye', code, retryAfterMs, ticket }) },
   ],
 }
 

@@ -1,0 +1,72 @@
+import { isIP } from 'node:net'
+import { GatewayError } from '@turnpike/protocol'
+import type { RequestHead } from './credentials.ts'
+
+/** Origins that a browser may come from, as `scheme://host[:port]`, compared exactly; `'*'` lets all in. */
+export type AllowedOrigins = readonly string[] | '*'
+
+/** Where browsers may come from. */
+export class Origins {
+  readonly #allowed: AllowedOrigins
+  readonly #isOpen: boolean
+
+  /** @param options - `isOpen`: nobody has to authenticate. */
+  constructor(options: { allowed: AllowedOrigins | undefined; isOpen: boolean }) {
+    this.#allowed = options.allowed ?? []
+    this.#isOpen = options.isOpen
+  }
+
+  /**
+   * Decides where a browser may come from. Who is no browser sends no `Origin` and is let in.
+   *
+   * Listed origins are in. So is the page's own server, where it is addressed by an IP address or a name without a
+   * dot, such as localhost: those cannot be pointed here by somebody else's DNS. Where nobody has to authenticate,
+   * other names are refused without an `Origin` too, since a page whose name was pointed here sends none with a GET.
+   *
+   * @throws GatewayError `origin-not-allowed`
+   */
+  assert(headers: RequestHead['headers']): void {
+    const { origin, host } = textsOf(headers)
+    const allowed = this.#allowed
+    if (allowed === '*' || (origin !== undefined && allowed.includes(origin))) return
+    const isOwn = origin === undefined || isPageOf(origin, host)
+    if (isOwn && ((origin === undefined && !this.#isOpen) || this.#isOurs(host))) return
+    throw new GatewayError('origin-not-allowed', 'This origin or host is not on the list of allowed origins.')
+  }
+
+  /**
+   * Tells whether a request comes from a page that may speak for its user: a browser sends cookies along whatever page
+   * asks it to. Where no `Origin` came, only the browser's own word for the same origin will do.
+   */
+  isTrusted(headers: RequestHead['headers']): boolean {
+    const { origin, host } = textsOf(headers)
+    if (origin === undefined) return headers['sec-fetch-site'] === 'same-origin'
+    const isListed = this.#allowed !== '*' && this.#allowed.includes(origin)
+    return isListed || (isPageOf(origin, host) && isLocalName(host))
+  }
+
+  /** Whether a `Host` header can only mean this server: an IP address, a name without a dot, or an allowed origin's. */
+  #isOurs(host: string | undefined): boolean {
+    if (host === undefined || isLocalName(host)) return true
+    const allowed = this.#allowed
+    return allowed !== '*' && allowed.some((origin) => hostOf(origin) === host)
+  }
+}
+
+function textsOf({ origin, host }: RequestHead['headers']): { origin?: string; host?: string } {
+  return { ...(typeof origin === 'string' && { origin }), ...(typeof host === 'string' && { host }) }
+}
+
+function hostOf(origin: string): string | undefined {
+  return URL.canParse(origin) ? new URL(origin).host : undefined
+}
+
+function isPageOf(origin: string, host: string | undefined): boolean {
+  return host !== undefined && hostOf(origin) === host
+}
+
+function isLocalName(host: string | undefined): boolean {
+  if (host === undefined || !URL.canParse(`http://${host}`)) return false
+  const name = new URL(`http://${host}`).hostname.replace(/^\[|\]$/g, '')
+  return !name.includes('.') || isIP(name) !== 0
+}
