@@ -79,6 +79,8 @@ interface Row {
   readonly found: number
   readonly p50: number
   readonly p99: number
+  /** The same of the CPU's time, which other processes do not add to. */
+  readonly cpuP99: number
 }
 
 async function timed(
@@ -86,15 +88,20 @@ async function timed(
   work: (attempt: number) => Promise<readonly unknown[] | void>,
 ): Promise<Row> {
   const times = new Float64Array(TRIES)
+  const cpu = new Float64Array(TRIES)
   let found = 0
   for (let attempt = 0; attempt < TRIES; attempt++) {
+    const before = process.cpuUsage()
     const startedAt = performance.now()
     const result = await work(attempt)
     times[attempt] = performance.now() - startedAt
+    const { user, system } = process.cpuUsage(before)
+    cpu[attempt] = (user + system) / 1_000
     found = result?.length ?? 0
   }
-  times.sort()
-  return { what, found, p50: times[TRIES / 2] ?? 0, p99: times[Math.floor(TRIES * 0.99)] ?? 0 }
+  const at = (values: Float64Array, share: number): number =>
+    values.toSorted()[Math.floor(TRIES * share)] ?? 0
+  return { what, found, p50: at(times, 0.5), p99: at(times, 0.99), cpuP99: at(cpu, 0.99) }
 }
 
 async function reads(store: Store): Promise<Row[]> {
@@ -173,11 +180,12 @@ try {
   )
   const rows = [...(await reads(store)), ...(await writes(store))]
   console.table(
-    rows.map(({ what, found, p50, p99 }) => ({
+    rows.map(({ what, found, p50, p99, cpuP99 }) => ({
       what,
       found,
       'p50 ms': p50.toFixed(3),
       'p99 ms': p99.toFixed(3),
+      'p99 CPU ms': cpuP99.toFixed(3),
     })),
   )
   console.log(JSON.stringify({ bench: 'store', megabytes, seconds, rows }))

@@ -1,84 +1,117 @@
 import { randomUUID } from 'node:crypto'
-import type { ApprovalDecision, Principal } from '@turnpike/agents'
+import type { ApprovalDecision, ApprovalRequest, Principal } from '@turnpike/agents'
 import { type Answers, type Limits, type PayloadOf, GatewayError } from '@turnpike/protocol'
-import { ownedKey } from './access.ts'
+import type { Logger } from './logger.ts'
+import type { ApprovalRecord, ApprovalStore, RunRecord } from './store.ts'
 import type { TimerWheel } from './timer-wheel.ts'
 
-/** One that is still open, or what was decided; of a decided one nothing else is kept. */
-type Approval =
-  | {
-      readonly toolCallId: string
-      readonly decide: (decision: ApprovalDecision) => void
-      readonly stopTimer: () => void
-      readonly decision?: never
-    }
-  | { readonly decision: ApprovalDecision }
+/** One that nobody has decided yet. */
+interface Waiting {
+  readonly record: ApprovalRecord
+  readonly stopTimer: () => void
+}
+
+export interface ApprovalDeskOptions {
+  readonly store: ApprovalStore
+  /** Settled once what an earlier process has left is waited for again. */
+  readonly recovered: () => Promise<void>
+  readonly limits: Limits
+  readonly wheel: TimerWheel
+  readonly logger: Logger
+}
 
 /**
- * What waits for somebody's approval, over all runs. Each is decided once: by its principal, over any wire and from any
- * device, or by time, which denies it.
+ * What waits for somebody's approval, over all runs. Each is decided once: by who may, over any wire and from any
+ * device, or by time, which denies it. The store has them all, so a restart forgets none.
  */
 export class ApprovalDesk {
-  readonly #limits: Limits
-  readonly #wheel: TimerWheel
-  readonly #approvals = new Map<string, Approval>()
+  readonly #options: ApprovalDeskOptions
+  readonly #waiting = new Map<string, Waiting>()
+  /** What is decided and about to be stored. */
+  readonly #deciding = new Map<string, ApprovalDecision>()
+  readonly #watchers = new Map<string, (decision: ApprovalDecision) => void>()
 
-  constructor(limits: Limits, wheel: TimerWheel) {
-    this.#limits = limits
-    this.#wheel = wheel
+  constructor(options: ApprovalDeskOptions) {
+    this.#options = options
   }
 
-  /** Opens an approval; `decide` is called once. */
-  open(
-    owner: Principal,
-    toolCallId: string,
-    decide: (decision: ApprovalDecision) => void,
-  ): { approvalId: string; expiresAt: number } {
-    const approvalId = randomUUID()
-    const { approvalMs } = this.#limits
-    const stopTimer = this.#wheel.schedule(approvalMs, () => this.withdraw(owner, approvalId, 'expired'))
-    this.#approvals.set(ownedKey(owner, approvalId), { toolCallId, decide, stopTimer })
-    this.#forgetOldest()
-    return { approvalId, expiresAt: Date.now() + approvalMs }
+  /** Opens an approval. */
+  async open(
+    run: Pick<RunRecord, 'thread' | 'id'>,
+    { toolCallId, tool }: ApprovalRequest,
+  ): Promise<ApprovalRecord> {
+    const { store, limits } = this.#options
+    const expiresAt = Date.now() + limits.approvalMs
+    const record = { thread: run.thread, runId: run.id, id: randomUUID(), toolCallId, tool, expiresAt }
+    await store.save(record)
+    this.#wait(record)
+    return record
+  }
+
+  /** Tells once what is decided; of one opened before a restart too, which is waited for from here on. */
+  watch(record: ApprovalRecord, decide: (decision: ApprovalDecision) => void): void {
+    this.#watchers.set(record.id, decide)
+    if (!this.#waiting.has(record.id) && !this.#deciding.has(record.id)) this.#wait(record)
   }
 
   /**
    * Decides, if nobody has; says in any case what was decided.
    *
-   * @throws GatewayError `unknown-approval`, also for somebody else's
+   * @param by - Who decides; that they may is settled.
+   * @throws GatewayError `unknown-approval`
    */
-  resolve(principal: Principal, payload: PayloadOf<'approval.resolve'>): Answers['approval.resolve'] {
-    const { approvalId, approved, reason } = payload
-    const key = ownedKey(principal, approvalId)
-    const approval = this.#approvals.get(key)
-    if (!approval) throw new GatewayError('unknown-approval', 'There is no approval of that id.')
-    if (approval.decision) return { approved: approval.decision.approved, first: false }
-    this.#settle(key, { approvalId, approved, by: principal.id, ...(reason !== undefined && { reason }) })
-    return { approved, first: true }
-  }
-
-  /** Denies what nobody has decided, for a reason of the server's own. */
-  withdraw(owner: Principal, approvalId: string, reason: 'expired' | 'cancelled'): void {
-    this.#settle(ownedKey(owner, approvalId), { approvalId, approved: false, reason })
-  }
-
-  #settle(key: string, decided: Omit<ApprovalDecision, 'toolCallId'>): void {
-    const approval = this.#approvals.get(key)
-    if (!approval || approval.decision) return
-    const { toolCallId, decide, stopTimer } = approval
-    const decision = { ...decided, toolCallId }
-    this.#approvals.set(key, { decision })
-    stopTimer()
-    decide(decision)
-  }
-
-  /** What was decided is remembered, so that a second answer learns of the first; but not for ever. */
-  #forgetOldest(): void {
-    if (this.#approvals.size <= this.#limits.rememberedRuns) return
-    for (const [key, approval] of this.#approvals) {
-      if (!approval.decision) continue
-      this.#approvals.delete(key)
-      return
+  async resolve(
+    owner: string,
+    by: Principal,
+    { approvalId, approved, reason }: PayloadOf<'approval.resolve'>,
+  ): Promise<Answers['approval.resolve']> {
+    await this.#options.recovered()
+    const waiting = this.#waiting.get(approvalId)
+    if (waiting?.record.thread.owner === owner) {
+      const decided = { approvalId, approved, by: by.id, ...(reason !== undefined && { reason }) }
+      await this.#settle(waiting, decided).stored
+      return { approved, first: true }
     }
+    const record = await this.#options.store.find(owner, approvalId)
+    const decision = record?.decision ?? (record && this.#deciding.get(approvalId))
+    if (decision) return { approved: decision.approved, first: false }
+    throw new GatewayError('unknown-approval', 'There is no approval of that id.')
+  }
+
+  /** Denies what nobody has decided, for a reason of the server's own; says what is decided where somebody has. */
+  withdraw(approvalId: string, reason: 'expired' | 'cancelled'): ApprovalDecision | undefined {
+    const waiting = this.#waiting.get(approvalId)
+    if (!waiting) return this.#deciding.get(approvalId)
+    const { decision, stored } = this.#settle(waiting, { approvalId, approved: false, reason })
+    stored.catch((error: unknown) =>
+      this.#options.logger.error({ approvalId, error }, 'a decision could not be stored'),
+    )
+    return decision
+  }
+
+  #wait(record: ApprovalRecord): void {
+    const delayMs = Math.max(0, record.expiresAt - Date.now())
+    const stopTimer = this.#options.wheel.schedule(delayMs, () => void this.withdraw(record.id, 'expired'))
+    this.#waiting.set(record.id, { record, stopTimer })
+  }
+
+  /** Whoever comes first: from here on there is nothing left to decide. The run learns of it once it is stored. */
+  #settle(
+    { record, stopTimer }: Waiting,
+    decided: Omit<ApprovalDecision, 'toolCallId'>,
+  ): { readonly decision: ApprovalDecision; readonly stored: Promise<void> } {
+    const { id, toolCallId } = record
+    const decision = { ...decided, toolCallId }
+    stopTimer()
+    this.#waiting.delete(id)
+    this.#deciding.set(id, decision)
+    // Told even where the store has failed: the run would wait for ever.
+    const stored = this.#options.store.save({ ...record, decision }).finally(() => {
+      this.#deciding.delete(id)
+      const decide = this.#watchers.get(id)
+      this.#watchers.delete(id)
+      decide?.(decision)
+    })
+    return { decision, stored }
   }
 }

@@ -1,5 +1,5 @@
 import type { EventId, ResetCause } from '@turnpike/protocol'
-import type { ThreadRef } from './access.ts'
+import type { ThreadRef } from './thread-ref.ts'
 import type { EventDraft, Snapshot, StartAt, ThreadWindow } from './thread-window.ts'
 
 /** A reader's place in a thread. */

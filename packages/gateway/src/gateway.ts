@@ -2,22 +2,24 @@ import { type Runnable, Registry, defaultRegistry } from '@turnpike/agents'
 import { type Limits, type WhenBusy, GatewayError, LIMITS } from '@turnpike/protocol'
 import { type Dialect, type DuplexDialect } from '@turnpike/protocol/wire'
 import type { Principal } from '@turnpike/agents'
-import { Admission, type AdmissionOptions } from './admission.ts'
+import { Access, type AccessOptions } from './access.ts'
+import { Admission, type AdmissionOptions, type Presented } from './admission.ts'
 import { ApprovalDesk } from './approvals.ts'
 import { Connection } from './connection.ts'
+import { type FarewellOptions, type Leaver, farewell } from './farewell.ts'
 import type { EventLog } from './event-log.ts'
 import type { Attachment, Link } from './link.ts'
 import { type Logger, defaultLogger } from './logger.ts'
 import { Runs } from './runs.ts'
 import { Session } from './session.ts'
+import { Sessions } from './sessions.ts'
 import type { Store } from './store.ts'
+import { Tickets } from './tickets.ts'
 import { TimerWheel } from './timer-wheel.ts'
+import { UserLimits } from './user-limits.ts'
 
-/** Connections told to leave in one tick of a drain, and the time between ticks: no herd comes back at once. */
-const DRAIN_BATCH = 250
-const DRAIN_TICK_MS = 100
-
-export interface GatewayOptions extends Pick<AdmissionOptions, 'authenticate' | 'allowedOrigins'> {
+export interface GatewayOptions
+  extends Pick<AdmissionOptions, 'authenticate' | 'allowedOrigins' | 'cookieName'>, AccessOptions {
   readonly log: EventLog
   readonly store: Store
   /** What is served. @default the process-wide registry, so an agent made later is reachable at once */
@@ -32,11 +34,6 @@ export interface GatewayOptions extends Pick<AdmissionOptions, 'authenticate' | 
 /** Node reports a socket as drained only where it held this much; a lower mark would wait for ever. */
 const SOCKET_MARK_BYTES = 65_536
 
-/** Something that can be told to leave. */
-interface Leaver {
-  goodbye(error: GatewayError): void
-}
-
 /** The machine: runs and the log behind any number of links, whatever their wire. */
 export class Gateway {
   readonly agents: Registry
@@ -45,6 +42,9 @@ export class Gateway {
   readonly store: Store
   readonly runs: Runs
   readonly approvals: ApprovalDesk
+  readonly access: Access
+  readonly users: UserLimits
+  readonly sessions = new Sessions()
   readonly admission: Admission
   readonly wheel = new TimerWheel()
   readonly logger: Logger
@@ -64,10 +64,29 @@ export class Gateway {
     this.store = store
     this.logger = logger
     const { limits, wheel } = this
-    this.admission = new Admission({ ...options, logger, wheel, deadlineMs: limits.earlyMs })
+    const tickets = new Tickets({ store: store.tickets, limits })
+    const { earlyMs: deadlineMs, earlyConnections: waiting } = limits
+    this.admission = new Admission({ ...options, tickets, logger, wheel, deadlineMs, waiting })
     const findAgent = (name?: string): Runnable | undefined => this.agents.get(name)
-    this.approvals = new ApprovalDesk(limits, wheel)
-    this.runs = new Runs({ log, store, limits, wheel, logger, desk: this.approvals, findAgent, whenBusy })
+    this.access = new Access(store, options)
+    this.users = new UserLimits(limits)
+    this.approvals = new ApprovalDesk({
+      store: store.approvals,
+      recovered: () => this.open(),
+      limits,
+      wheel,
+      logger,
+    })
+    const { users, approvals: desk } = this
+    this.runs = new Runs({ log, store, limits, users, wheel, logger, desk, findAgent, whenBusy })
+  }
+
+  /**
+   * Takes up what an earlier process has left in the store. Commands wait for it; called before a server listens, it
+   * tells at once where the store cannot be opened.
+   */
+  open(): Promise<void> {
+    return this.runs.recover()
   }
 
   get isDraining(): boolean {
@@ -88,12 +107,12 @@ export class Gateway {
   }
 
   /** Takes a link on which the client speaks too; who it is, is settled behind it. */
-  accept(link: Link, dialect: DuplexDialect, token: string | undefined): Attachment {
+  accept(link: Link, dialect: DuplexDialect, presented: Presented | undefined): Attachment {
     const connection: Connection = new Connection({
       ...this.#parts(),
       link,
       dialect,
-      token,
+      presented,
       admission: this.admission,
       wheel: this.wheel,
       logger: this.logger,
@@ -120,15 +139,19 @@ export class Gateway {
       link,
       dialect,
       onFailure,
+      dismiss: close,
       onClose: () => this.#leavers.delete(leaver),
     })
     this.#leavers.add(leaver)
     return session
   }
 
-  #parts(): Pick<Gateway, 'log' | 'store' | 'runs' | 'approvals' | 'limits'> {
-    const { log, store, runs, approvals, limits } = this
-    return { log, store, runs, approvals, limits }
+  #parts(): Pick<
+    Gateway,
+    'log' | 'store' | 'runs' | 'approvals' | 'access' | 'users' | 'sessions' | 'limits'
+  > {
+    const { log, store, runs, approvals, access, users, sessions, limits } = this
+    return { log, store, runs, approvals, access, users, sessions, limits }
   }
 
   /**
@@ -138,15 +161,11 @@ export class Gateway {
   async drain(graceMs = 10_000): Promise<void> {
     this.#draining = true
     await this.runs.drain(graceMs)
-    const leavers = [...this.#leavers]
-    for (let i = 0; i < leavers.length; i += DRAIN_BATCH) {
-      if (i > 0) await new Promise((resolve) => setTimeout(resolve, DRAIN_TICK_MS))
-      for (const leaver of leavers.slice(i, i + DRAIN_BATCH)) {
-        const retryAfterMs = Math.ceil(Math.random() * 1_000)
-        leaver.goodbye(new GatewayError('draining', 'The server is shutting down.', { retryAfterMs }))
-      }
-    }
+    const { admission, logger } = this
+    const returnTicket: FarewellOptions['returnTicket'] = (admitted) => admission.returnTicket(admitted)
+    await farewell([...this.#leavers], { returnTicket, logger })
     this.wheel.close()
     await this.log.close()
+    await this.store.close()
   }
 }

@@ -1,10 +1,14 @@
-export { type ThreadKey, type ThreadRef, ANONYMOUS, threadRef } from './access.ts'
-export { type AllowedOrigins, type Authenticate, bearerToken } from './admission.ts'
+export { type Action, type Authorize, type Requirement, type Resource, meets } from './access.ts'
+export { type ThreadKey, type ThreadRef, ANONYMOUS, threadRef } from './thread-ref.ts'
+export type { Presented } from './admission.ts'
+export { type Credential, type Place, type RequestHead, type Scheme, credentialOf } from './credentials.ts'
 export type { EventLog, Follow } from './event-log.ts'
 export { type GatewayOptions, Gateway } from './gateway.ts'
 export { type Attachment, type Framing, type Link, bytesOf } from './link.ts'
+export type { Authenticate, Identity } from './identity.ts'
 export type { Logger } from './logger.ts'
-export type { Page, Store, StoredMessage, ThreadSummary } from './store.ts'
+export type { AllowedOrigins } from './origins.ts'
+export type { Store } from './store.ts'
 export {
   type EventDraft,
   type OpenMessage,

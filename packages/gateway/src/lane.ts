@@ -5,17 +5,25 @@ import type { Run } from './run.ts'
 export class Lane {
   readonly #limits: Limits
   /** Never rejects: a run that cannot begin ends. */
-  readonly #begin: (run: Run) => Promise<void>
+  readonly #begin: (run: Run) => void
   #active: Run | undefined
   #waiting: Run[] = []
 
-  constructor(limits: Limits, begin: (run: Run) => Promise<void>) {
+  constructor(limits: Limits, begin: (run: Run) => void) {
     this.#limits = limits
     this.#begin = begin
   }
 
   get isEmpty(): boolean {
     return this.#active === undefined && this.#waiting.length === 0
+  }
+
+  get isBusy(): boolean {
+    return this.#active !== undefined
+  }
+
+  isActive(run: Run): boolean {
+    return run === this.#active
   }
 
   /** @throws GatewayError `thread-busy` where a run goes on and this one may not wait for it */
@@ -30,12 +38,11 @@ export class Lane {
     }
   }
 
-  /** Takes a run in; resolves once it has begun, or at once where it has to wait. */
-  async add(run: Run, whenBusy: WhenBusy): Promise<'started' | 'queued'> {
+  /** Takes a run in. One that is active is the caller's to begin. */
+  add(run: Run, whenBusy: WhenBusy): 'active' | 'waiting' {
     if (!this.#active) {
       this.#active = run
-      await this.#begin(run)
-      return 'started'
+      return 'active'
     }
     if (whenBusy === 'interrupt') {
       this.#waiting.unshift(run)
@@ -43,7 +50,7 @@ export class Lane {
     } else {
       this.#waiting.push(run)
     }
-    return 'queued'
+    return 'waiting'
   }
 
   /** A run has ended: the next one begins. */
@@ -51,6 +58,6 @@ export class Lane {
     this.#waiting = this.#waiting.filter((waiting) => waiting !== run)
     if (this.#active !== run) return
     this.#active = this.#waiting.shift()
-    if (this.#active) void this.#begin(this.#active)
+    if (this.#active) this.#begin(this.#active)
   }
 }

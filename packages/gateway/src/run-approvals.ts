@@ -1,10 +1,11 @@
-import type { ApprovalDecision, ApprovalRequest, Approvals, Principal } from '@turnpike/agents'
+import type { ApprovalDecision, ApprovalRequest, Approvals } from '@turnpike/agents'
 import { type EventPayload, GatewayError } from '@turnpike/protocol'
 import type { ApprovalDesk } from './approvals.ts'
+import type { ApprovalRecord, RunRecord } from './store.ts'
 
 export interface RunApprovalsOptions {
   readonly desk: ApprovalDesk
-  readonly owner: Principal
+  readonly run: Pick<RunRecord, 'thread' | 'id'>
   readonly log: (payload: EventPayload) => void
   /** Called whenever nothing is left to be decided. */
   readonly onAllDecided: () => void
@@ -14,6 +15,8 @@ export interface RunApprovalsOptions {
 export class RunApprovals implements Approvals {
   readonly #options: RunApprovalsOptions
   readonly #waiting = new Map<string, (decision: ApprovalDecision) => void>()
+  /** What it asked for since it last went on. */
+  #asked: string[] = []
   #decisions: ApprovalDecision[] = []
   #isClosed = false
 
@@ -26,44 +29,75 @@ export class RunApprovals implements Approvals {
     return this.#waiting.size > 0
   }
 
+  /** The approvals asked for since it last went on, decided or not. */
+  get asked(): readonly string[] {
+    return this.#asked
+  }
+
   async open(request: ApprovalRequest): Promise<string> {
-    this.#assertOpen()
     return this.#open(request, (decision) => this.#decisions.push(decision))
   }
 
   async request(request: ApprovalRequest): Promise<ApprovalDecision> {
-    this.#assertOpen()
-    return new Promise((resolve) => this.#open(request, resolve))
+    const decided = Promise.withResolvers<ApprovalDecision>()
+    await this.#open(request, decided.resolve)
+    return decided.promise
+  }
+
+  /** Takes up what the run had asked for before a restart: what is decided counts, what is open waits. */
+  restore(records: readonly ApprovalRecord[]): void {
+    for (const record of records) {
+      this.#asked.push(record.id)
+      if (record.decision) this.#decisions.push(record.decision)
+      else this.#wait(record, (decision) => this.#decisions.push(decision))
+    }
   }
 
   /** Takes the decisions since the last time; each is given once. */
   take(): readonly ApprovalDecision[] {
     const decisions = this.#decisions
     this.#decisions = []
+    this.#asked = []
     return decisions
   }
 
   /** Denies what is open, since the run ends. */
   withdraw(): void {
     this.#isClosed = true
-    const { desk, owner } = this.#options
-    for (const approvalId of [...this.#waiting.keys()]) desk.withdraw(owner, approvalId, 'cancelled')
+    for (const approvalId of [...this.#waiting.keys()]) {
+      const decision = this.#options.desk.withdraw(approvalId, 'cancelled')
+      if (decision) this.#decided(decision)
+    }
+  }
+
+  async #open(request: ApprovalRequest, decide: (decision: ApprovalDecision) => void): Promise<string> {
+    this.#assertOpen()
+    const { desk, run, log } = this.#options
+    const record = await desk.open(run, request)
+    if (this.#isClosed) desk.withdraw(record.id, 'cancelled')
+    this.#assertOpen()
+    const { toolCallId, tool, args } = request
+    const { id: approvalId, expiresAt } = record
+    log({ type: 'approval-pending', approvalId, toolCallId, tool, args: args ?? null, expiresAt })
+    this.#asked.push(approvalId)
+    this.#wait(record, decide)
+    return approvalId
+  }
+
+  #wait(record: ApprovalRecord, decide: (decision: ApprovalDecision) => void): void {
+    this.#waiting.set(record.id, decide)
+    this.#options.desk.watch(record, (decision) => this.#decided(decision))
   }
 
   #assertOpen(): void {
     if (this.#isClosed) throw new GatewayError('cancelled', 'The run has ended.')
   }
 
-  #open({ toolCallId, tool, args }: ApprovalRequest, decide: (decision: ApprovalDecision) => void): string {
-    const { desk, owner, log } = this.#options
-    const { approvalId, expiresAt } = desk.open(owner, toolCallId, (decision) => this.#decided(decision))
-    this.#waiting.set(approvalId, decide)
-    log({ type: 'approval-pending', approvalId, toolCallId, tool, args: args ?? null, expiresAt })
-    return approvalId
-  }
-
   #decided(decision: ApprovalDecision): void {
     const { approvalId, approved, by, reason } = decision
+    const decide = this.#waiting.get(approvalId)
+    if (!decide) return
+    this.#waiting.delete(approvalId)
     const { log, onAllDecided } = this.#options
     log({
       type: 'approval-resolved',
@@ -72,8 +106,7 @@ export class RunApprovals implements Approvals {
       ...(by !== undefined && { by }),
       ...(reason !== undefined && { reason }),
     })
-    this.#waiting.get(approvalId)?.(decision)
-    this.#waiting.delete(approvalId)
+    decide(decision)
     if (this.#waiting.size === 0) onAllDecided()
   }
 }

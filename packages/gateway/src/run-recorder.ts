@@ -9,6 +9,18 @@ export interface RunRecorderOptions {
   readonly log: (draft: EventDraft) => void
 }
 
+/** What a run has told so far: what counts on when it goes on in another process. */
+export interface Progress {
+  readonly answer: string
+  readonly steps: number
+  readonly chars: number
+  readonly events: number
+  readonly inputTokens: number
+  readonly outputTokens: number
+}
+
+const NOTHING: Progress = { answer: '', steps: 0, chars: 0, events: 0, inputTokens: 0, outputTokens: 0 }
+
 /**
  * Takes what an agent reports into the log, and keeps count of what `finish` tells.
  *
@@ -18,16 +30,32 @@ export interface RunRecorderOptions {
 export class RunRecorder {
   readonly #options: RunRecorderOptions
   #state: 'open' | 'stopped' | 'closed' = 'open'
-  #answer = ''
-  #steps = 0
-  #chars = 0
-  #events = 0
   #channel = ''
-  #inputTokens = 0
-  #outputTokens = 0
+  #answer: string
+  #steps: number
+  #chars: number
+  #events: number
+  #inputTokens: number
+  #outputTokens: number
 
-  constructor(options: RunRecorderOptions) {
+  constructor(options: RunRecorderOptions, progress = NOTHING) {
     this.#options = options
+    this.#answer = progress.answer
+    this.#steps = progress.steps
+    this.#chars = progress.chars
+    this.#events = progress.events
+    this.#inputTokens = progress.inputTokens
+    this.#outputTokens = progress.outputTokens
+  }
+
+  get progress(): Progress {
+    return {
+      answer: this.#answer,
+      steps: this.#steps,
+      chars: this.#chars,
+      events: this.#events,
+      ...this.usage,
+    }
   }
 
   /** All text of the answer so far. */

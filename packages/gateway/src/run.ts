@@ -1,8 +1,6 @@
-import { randomUUID } from 'node:crypto'
 import {
   type AgentYield,
   type BackgroundOperation,
-  type Principal,
   type RunContext,
   type RunInput,
   type RunOutcome,
@@ -21,15 +19,16 @@ import {
   GatewayError,
   textOf,
 } from '@turnpike/protocol'
-import type { ThreadRef } from './access.ts'
+import type { ThreadRef } from './thread-ref.ts'
 import type { ApprovalDesk } from './approvals.ts'
 import { checkAgentEvent, checkOutcome } from './agent-events.ts'
-import { Background } from './background.ts'
+import { BackgroundOperations } from './background-operations.ts'
 import type { EventLog } from './event-log.ts'
 import type { Logger } from './logger.ts'
 import { RunApprovals } from './run-approvals.ts'
-import { RunRecorder } from './run-recorder.ts'
-import type { Store } from './store.ts'
+import { RunJournal } from './run-journal.ts'
+import { type Progress, RunRecorder } from './run-recorder.ts'
+import type { ApprovalRecord, RunRecord, Store } from './store.ts'
 import type { EventDraft } from './thread-window.ts'
 import type { TimerWheel } from './timer-wheel.ts'
 
@@ -37,11 +36,9 @@ import type { TimerWheel } from './timer-wheel.ts'
 const YIELDS_PER_TURN = 64
 
 export interface RunOptions {
-  readonly id: string
-  readonly thread: ThreadRef
-  readonly principal: Principal
-  readonly agent: Runnable
-  readonly input: Message
+  readonly record: RunRecord
+  /** Asked when the run begins or goes on. */
+  readonly findAgent: (name: string) => Runnable | undefined
   readonly apiKey: string | undefined
   readonly log: EventLog
   readonly store: Store
@@ -50,9 +47,17 @@ export interface RunOptions {
   readonly wheel: TimerWheel
   readonly logger: Logger
   /** Called once the last event is in the log. */
-  readonly onEnd: (run: Run) => Promise<void>
+  readonly onEnd: (run: Run) => void
   /** Called when the last background operation of an ended run has ended. */
   readonly onIdle: (run: Run) => void
+}
+
+/** What a parked run leaves in the store. */
+interface Parked {
+  readonly state: unknown
+  readonly progress: Progress
+  /** What has to be decided before it goes on. */
+  readonly approvals: readonly string[]
 }
 
 type StopReason = 'cancelled' | 'interrupted' | 'timeout'
@@ -65,36 +70,54 @@ type StopReason = 'cancelled' | 'interrupted' | 'timeout'
  * report. A run that only waits for approvals is parked: nothing of it runs until they are decided.
  */
 export class Run {
-  readonly id: string
-  readonly thread: ThreadRef
-  readonly input: Message
-  readonly messageId = randomUUID()
+  readonly record: RunRecord
   readonly #options: RunOptions
   readonly #started = Promise.withResolvers<number>()
   readonly #ended = Promise.withResolvers<number>()
-  readonly #settled = Promise.withResolvers<void>()
+  readonly #rested = Promise.withResolvers<void>()
   readonly #abort = new AbortController()
-  readonly #operations = new Set<Background>()
+  readonly #operations: BackgroundOperations
   readonly #approvals: RunApprovals
-  readonly #recorder: RunRecorder
+  readonly #journal: RunJournal
   readonly #context: RunContext
+  #recorder: RunRecorder
   #state: 'queued' | 'running' | 'parked' | 'ended' = 'queued'
   /** What a parked run goes on from; JSON. */
-  #parkedState = ''
+  #parked = ''
+  /** The server is shutting down: what becomes of the run where it is parked. */
+  #leaving: 'kept' | 'ended' | undefined
   #stopReason: StopReason | undefined
   #outcome: CancelStatus = 'cancelling'
   #stopTimer: () => void = () => {}
 
   constructor(options: RunOptions) {
-    const { limits, desk, principal: owner } = options
+    const { record, limits, desk, logger } = options
     this.#options = options
-    this.id = options.id
-    this.thread = options.thread
-    this.input = frozen(options.input)
+    this.record = { ...record, input: frozen(record.input) }
     const log = (payload: EventPayload): void => this.#log({ ...payload, runId: this.id })
-    this.#recorder = new RunRecorder({ runId: options.id, limits, log: (draft) => this.#log(draft) })
-    this.#approvals = new RunApprovals({ desk, owner, log, onAllDecided: () => this.#resume() })
+    this.#recorder = this.#createRecorder()
+    this.#journal = new RunJournal({
+      ...options,
+      run: record,
+      store: options.store.runs,
+      current: () => ({ background: this.#operations.latest }),
+    })
+    this.#approvals = new RunApprovals({ desk, run: record, log, onAllDecided: () => this.#resume() })
+    this.#operations = new BackgroundOperations({
+      report: (background) => log(updateOf(background)),
+      check: (background) => void checkAgentEvent(updateOf(background), limits),
+      onFailure: (error) => logger.error({ runId: this.id, error }, 'a background operation failed'),
+      onChange: () => this.#onBackgroundChange(),
+    })
     this.#context = this.#createContext()
+  }
+
+  get id(): string {
+    return this.record.id
+  }
+
+  get thread(): ThreadRef {
+    return this.record.thread
   }
 
   /** Resolves with the `seq` of `start`. */
@@ -107,9 +130,14 @@ export class Run {
     return this.#ended.promise
   }
 
-  /** Resolves once its messages are stored, too. */
-  get settled(): Promise<void> {
-    return this.#settled.promise
+  /** Resolves once it has ended and is stored, or is parked for good. */
+  get rested(): Promise<void> {
+    return this.#rested.promise
+  }
+
+  /** Resolves once what it has come to so far is stored. */
+  get stored(): Promise<void> {
+    return this.#journal.written
   }
 
   get state(): 'queued' | 'running' | 'parked' | 'ended' {
@@ -123,7 +151,7 @@ export class Run {
 
   /** Whether operations of it still go on. */
   get hasBackground(): boolean {
-    return this.#operations.size > 0
+    return !this.#operations.isEmpty
   }
 
   /** Logs `start` and lets the agent run; the agent goes on in the background. */
@@ -140,7 +168,7 @@ export class Run {
    * abandoned. Background operations end with it, also where the run itself has ended already.
    */
   stop(reason: StopReason): CancelStatus {
-    for (const operation of [...this.#operations]) operation.cancel()
+    this.#operations.cancel()
     if (this.#state === 'ended' || this.#stopReason) return this.#outcome
     const { limits } = this.#options
     this.#stopReason = reason
@@ -161,6 +189,44 @@ export class Run {
     this.#reportFailure(begun.then(end, end))
   }
 
+  /** Goes on waiting, as it did in the process before this one. */
+  restore(approvals: readonly ApprovalRecord[]): void {
+    const { startSeq = 0, parked } = this.record
+    const { state, progress, approvals: asked } = JSON.parse(parked ?? 'null') as Parked
+    this.#started.resolve(startSeq)
+    this.#recorder = this.#createRecorder(progress)
+    this.#parked = JSON.stringify(state)
+    this.#state = 'parked'
+    this.#approvals.restore(approvals.filter(({ id }) => asked.includes(id)))
+    this.#resume()
+  }
+
+  /** Ends what the process before this one left open: the run, what it asked for, and what it did in the background. */
+  async lose(approvals: readonly ApprovalRecord[]): Promise<void> {
+    const { startSeq, endSeq, background = [] } = this.record
+    for (const operation of background) {
+      this.#log({ ...updateOf({ ...operation, status: 'failed' }), runId: this.id })
+    }
+    this.#state = endSeq === undefined ? 'running' : 'ended'
+    if (endSeq !== undefined) return this.#journal.write({ endSeq })
+    if (startSeq === undefined) await this.#logStart()
+    else this.#started.resolve(startSeq)
+    this.#approvals.restore(approvals.filter(({ decision }) => !decision))
+    this.#endFailed(new GatewayError('run-lost', 'The server that ran this was lost.'))
+    await this.rested
+  }
+
+  /** The server is shutting down: once parked, the run is kept for the next process, or else ends. */
+  leave(as: 'kept' | 'ended'): void {
+    this.#leaving = as
+    if (this.#state === 'parked') this.#leaveParked()
+  }
+
+  #leaveParked(): void {
+    if (this.#leaving === 'kept') this.#rested.resolve()
+    else this.stop('interrupted')
+  }
+
   /** Ended before it began: observers still see its message, and that nothing came of it. */
   async #endUnstarted(): Promise<void> {
     this.#state = 'running'
@@ -169,17 +235,20 @@ export class Run {
   }
 
   async #logStart(): Promise<void> {
-    const { agent } = this.#options
-    const { input, messageId } = this
-    this.#started.resolve(await this.#append({ type: 'start', agent: agent.name, input, messageId }))
+    const { agent, input, messageId } = this.record
+    const startSeq = await this.#append({ type: 'start', agent, input, messageId })
+    this.#journal.checkpoint({ state: 'running', startSeq })
+    this.#started.resolve(startSeq)
   }
 
   #drive(how: Pick<RunInput, 'history' | 'resume'>): void {
-    const { limits, agent } = this.#options
-    const message = this.input
+    const { limits, findAgent } = this.#options
+    const { agent: name, input: message } = this.record
     this.#deadline(limits.runMs, () => this.stop('timeout'))
     const drive = async (): Promise<void> => {
       try {
+        const agent = findAgent(name)
+        if (!agent) throw new GatewayError('unknown-agent', 'There is no agent of that name any more.')
         for (const earlier of how.history) frozen(earlier)
         const yields = agent.run({ text: textOf(message), message, ...how }, this.#context)
         this.#conclude(await this.#pull(yields[Symbol.asyncIterator]()))
@@ -222,22 +291,30 @@ export class Run {
   }
 
   #park(state: unknown): void {
-    this.#parkedState = JSON.stringify(state ?? null)
+    const { progress } = this.#recorder
+    const parked: Parked = { state: state ?? null, progress, approvals: this.#approvals.asked }
+    this.#parked = JSON.stringify(parked.state)
     this.#state = 'parked'
     this.#stopTimer()
-    this.#resume()
+    this.#journal.checkpoint({ state: 'parked', parked: JSON.stringify(parked) })
+    if (this.#leaving) this.#leaveParked()
+    else this.#resume()
   }
 
   /** Goes on with a parked run, if nothing is left to be decided. */
   #resume(): void {
-    if (this.#state !== 'parked' || this.#approvals.isOpen) return
+    if (this.#state !== 'parked' || this.#approvals.isOpen || this.#leaving) return
     const decisions = this.#approvals.take()
     if (decisions.length === 0)
       return this.#endFailed(new Error('The agent parked without asking for an approval.'))
     this.#state = 'running'
-    const state: unknown = JSON.parse(this.#parkedState)
-    this.#parkedState = ''
-    this.#drive({ history: [], resume: { state, decisions } })
+    const resume = { state: JSON.parse(this.#parked) as unknown, decisions }
+    this.#parked = ''
+    // Stored first: what was approved is done once, even where the process dies meanwhile.
+    this.#journal.write({ state: 'running', parked: null }).then(
+      () => (this.#stopReason ? this.#endStopped() : this.#drive({ history: [], resume })),
+      (error: unknown) => this.#endFailed(error),
+    )
   }
 
   #endStopped(): void {
@@ -255,7 +332,7 @@ export class Run {
     const { answer, steps } = this.#recorder
     this.#end(stopped ? 'cancelled' : 'done', {
       type: 'finish',
-      agent: this.#options.agent.name,
+      agent: this.record.agent,
       finishReason,
       text: answer,
       steps,
@@ -266,17 +343,17 @@ export class Run {
   /** What the agent threw goes to the log of the server; clients get a code and a message that is safe to show. */
   #endFailed(error: unknown): void {
     if (this.#state === 'ended') return
-    const { agent, logger } = this.#options
+    const { agent } = this.record
     const shown =
       error instanceof GatewayError
         ? error
         : new GatewayError('agent-failed', 'The agent failed.', { cause: error })
     const { code, message } = shown
-    this.#end('failed', { type: 'error', agent: agent.name, error: { code, message } })
-    logger.error({ runId: this.id, agent: agent.name, error }, 'a run failed')
+    this.#end('failed', { type: 'error', agent, error: { code, message } })
+    this.#options.logger.error({ runId: this.id, agent, error }, 'a run failed')
   }
 
-  #end(outcome: CancelStatus, terminal: EventPayload): void {
+  #end(outcome: 'done' | 'cancelled' | 'failed', terminal: EventPayload): void {
     if (this.#state === 'ended') return
     // First of all: what is withdrawn below would otherwise let a parked run go on.
     this.#state = 'ended'
@@ -286,19 +363,33 @@ export class Run {
     this.#stopTimer()
     // What the agent has started elsewhere learns that nobody waits for it.
     if (outcome === 'failed') this.#abort.abort(new DOMException('The run has failed.', 'AbortError'))
-    this.#reportFailure(this.#settle(terminal))
+    this.#reportFailure(this.#settle(outcome, terminal))
   }
 
-  async #settle(terminal: EventPayload): Promise<void> {
+  async #settle(state: 'done' | 'cancelled' | 'failed', terminal: EventPayload): Promise<void> {
     try {
-      this.#ended.resolve(await this.#append(terminal))
+      const endSeq = await this.#append(terminal)
+      this.#ended.resolve(endSeq)
+      // The thread is free at once; the messages go to the store, and until then the log has them.
+      this.#options.onEnd(this)
+      const usage = terminal.type === 'finish' ? terminal.usage : this.#recorder.usage
+      await this.#journal.write({ state, endSeq, parked: null, usage })
+    } catch (error) {
+      this.#options.onEnd(this)
+      throw error
     } finally {
-      await this.#options.onEnd(this).finally(this.#settled.resolve)
+      this.#rested.resolve()
     }
   }
 
+  #createRecorder(progress?: Progress): RunRecorder {
+    const { limits } = this.#options
+    return new RunRecorder({ runId: this.id, limits, log: (draft) => this.#log(draft) }, progress)
+  }
+
   #createContext(): RunContext {
-    const { id, thread, principal, apiKey, store } = this.#options
+    const { apiKey, store } = this.#options
+    const { id, thread, principal } = this.record
     const emit: RunContext['emit'] = (event) => this.#emit(event)
     return {
       runId: id,
@@ -309,7 +400,7 @@ export class Run {
       background: (name, work) => this.#startBackground(name, work),
       approvals: this.#approvals,
       artifacts: createArtifacts({ store: store.artifacts(thread), emit }),
-      memories: createMemories({ store: store.memories(thread), emit }),
+      memories: createMemories({ store: store.memories(thread, principal.id), emit }),
       ...(apiKey !== undefined && { apiKey }),
     }
   }
@@ -324,29 +415,22 @@ export class Run {
   }
 
   #startBackground(name: string, work: (operation: BackgroundOperation) => Promise<void>): string {
-    const { limits, logger, onIdle } = this.#options
-    checkAgentEvent(updateOf({ id: '', name, status: 'running', progress: 0 }), limits)
-    const operation = new Background({
-      name,
-      work,
-      report: (background) => this.#log({ ...updateOf(background), runId: this.id }),
-      check: (background) => void checkAgentEvent(updateOf(background), limits),
-      onEnd: (error) => {
-        this.#operations.delete(operation)
-        if (error) logger.error({ runId: this.id, error }, 'a background operation failed')
-        if (this.#state === 'ended' && !this.hasBackground) onIdle(this)
-      },
-    })
-    this.#operations.add(operation)
-    operation.start()
+    const operation = this.#operations.start(name, work)
     // Nobody could cancel it any more.
     if (this.#stopReason || this.#state === 'ended') operation.cancel()
     return operation.id
   }
 
+  #onBackgroundChange(): void {
+    this.#journal.checkpoint()
+    if (this.#state === 'ended' && !this.hasBackground) this.#options.onIdle(this)
+  }
+
   /** Appends without waiting; a log that is elsewhere and refuses ends the run. */
   #log(draft: EventDraft): void {
     const appended = this.#options.log.append(this.thread, draft)
+    if (draft.type === 'step-finish') this.#journal.checkpoint()
+    else this.#journal.touch()
     if (appended instanceof Promise) appended.catch((error: unknown) => this.#endFailed(error))
   }
 

@@ -1,24 +1,32 @@
+import { randomUUID } from 'node:crypto'
 import type { Principal } from '@turnpike/agents'
 import { type Answer, type Limits, type PayloadOf, GatewayError, parseEventId } from '@turnpike/protocol'
 import { type Command, type Dialect } from '@turnpike/protocol/wire'
-import { type ThreadKey, threadRef } from './access.ts'
+import type { Access } from './access.ts'
 import type { ApprovalDesk } from './approvals.ts'
 import type { EventLog } from './event-log.ts'
 import { type Link, bytesOf } from './link.ts'
 import type { Runs, Sent } from './runs.ts'
+import type { ConnectionInfo, Sessions } from './sessions.ts'
 import type { Store } from './store.ts'
 import { Subscription, resetOf } from './subscription.ts'
+import type { UserLimits } from './user-limits.ts'
 
 export interface SessionOptions {
   readonly log: EventLog
   readonly store: Store
   readonly runs: Runs
   readonly approvals: ApprovalDesk
+  readonly access: Access
+  readonly users: UserLimits
+  readonly sessions: Sessions
   readonly limits: Limits
   readonly link: Link
   readonly dialect: Dialect
   /** It cannot go on, since what it needs could not be read. */
   readonly onFailure: (error: unknown) => void
+  /** Closes the connection, and tells why. */
+  readonly dismiss: (error: GatewayError) => void
   readonly onClose?: () => void
 }
 
@@ -33,20 +41,46 @@ export interface Outcome {
  * connection; the next one resumes from a cursor.
  */
 export class Session {
+  readonly id = randomUUID()
+  readonly #since = Date.now()
   readonly #options: SessionOptions
-  readonly #subscriptions = new Map<ThreadKey, Subscription>()
+  /** By the id that this client means a thread by. */
+  readonly #subscriptions = new Map<string, Subscription>()
   /** Where a thread is followed from the first of its runs to begin, those not placed yet. */
-  readonly #unplaced = new Map<ThreadKey, PromiseWithResolvers<number>>()
+  readonly #unplaced = new Map<string, PromiseWithResolvers<number>>()
+  readonly #leave: () => void
   #principal: Principal
   #closed = false
 
+  /** @throws GatewayError `too-many-connections` where the user has as many as it may */
   constructor(principal: Principal, options: SessionOptions) {
+    this.#leave = options.users.enter(principal)
     this.#principal = principal
     this.#options = options
+    options.sessions.add(this)
   }
 
   get principal(): Principal {
     return this.#principal
+  }
+
+  get info(): ConnectionInfo {
+    const { link } = this.#options
+    const subscriptions = [...this.#subscriptions.values()]
+    return {
+      id: this.id,
+      user: this.#principal.id,
+      wire: link.framing.name,
+      threads: [...this.#subscriptions.keys()],
+      lagEvents: subscriptions.reduce((sum, { lag }) => sum + lag, 0),
+      bufferedBytes: link.bufferedBytes,
+      since: this.#since,
+    }
+  }
+
+  /** Closes the connection for a reason that its client is told. */
+  dismiss(error: GatewayError): void {
+    this.#options.dismiss(error)
   }
 
   /** Goes on with a renewed credential. @throws GatewayError `forbidden` where it is somebody else's */
@@ -58,7 +92,10 @@ export class Session {
   }
 
   /** @throws GatewayError by what the command checks */
-  execute(command: Exclude<Command, { name: 'auth' }>): Promise<Outcome> | Outcome {
+  async execute(command: Exclude<Command, { name: 'auth' }>): Promise<Outcome> {
+    const { users, access, runs, approvals } = this.#options
+    const principal = this.#principal
+    await users.takeCommand(principal)
     switch (command.name) {
       case 'thread.send':
         return this.send(command.payload)
@@ -66,12 +103,15 @@ export class Session {
         return this.subscribe(command.payload)
       case 'thread.unsubscribe':
         return this.#unsubscribe(command.payload)
-      case 'run.cancel':
-        return {
-          answer: { ok: true, status: this.#options.runs.cancel(this.#principal, command.payload.runId) },
-        }
-      case 'approval.resolve':
-        return { answer: { ok: true, ...this.#options.approvals.resolve(this.#principal, command.payload) } }
+      case 'run.cancel': {
+        const { runId } = command.payload
+        const owner = await access.ownerOfRun(principal, runId)
+        return { answer: { ok: true, status: await runs.cancel(owner, runId) } }
+      }
+      case 'approval.resolve': {
+        const owner = await access.ownerOfApproval(principal, command.payload.approvalId)
+        return { answer: { ok: true, ...(await approvals.resolve(owner, principal, command.payload)) } }
+      }
       default:
         return command satisfies never
     }
@@ -84,7 +124,10 @@ export class Session {
    */
   async send(payload: PayloadOf<'thread.send'>, onRunEnd?: () => void): Promise<Outcome> {
     this.#assertRoom(payload.threadId)
-    const sent = await this.#options.runs.send(this.#principal, payload)
+    const { access, runs } = this.#options
+    const principal = this.#principal
+    const into = await access.threadToWrite(principal, payload.threadId, payload.agent)
+    const sent = await runs.send({ principal, thread: into, payload })
     const { thread, runId, status } = sent
     return {
       answer: { ok: true, threadId: thread.id, runId, status },
@@ -95,19 +138,16 @@ export class Session {
   async subscribe(payload: PayloadOf<'thread.subscribe'>): Promise<Outcome> {
     const { threadId, lastEventId, reasoning = false } = payload
     const after = lastEventId === undefined ? undefined : parseEventId(lastEventId).id
-    const thread = threadRef(this.#principal, threadId)
-    if (!(await this.#options.store.hasThread(thread))) {
-      throw new GatewayError('unknown-thread', 'There is no thread of that id.')
-    }
+    const thread = await this.#options.access.threadToRead(this.#principal, threadId)
     this.#assertRoom(threadId)
-    this.#subscriptions.get(thread.key)?.close()
+    this.#subscriptions.get(threadId)?.close()
     const subscription = new Subscription({ ...this.#options, thread, reasoning })
-    this.#subscriptions.set(thread.key, subscription)
-    this.#unplaced.delete(thread.key)
+    this.#subscriptions.set(threadId, subscription)
+    this.#unplaced.delete(threadId)
     if (this.#closed) subscription.close()
     const opening = await subscription.place(after ? { after } : 'head').catch((error: unknown) => {
       subscription.close()
-      this.#subscriptions.delete(thread.key)
+      this.#subscriptions.delete(threadId)
       throw error
     })
     return { answer: { ok: true, ...opening }, begin: () => subscription.begin() }
@@ -122,31 +162,32 @@ export class Session {
     this.#closed = true
     for (const subscription of this.#subscriptions.values()) subscription.close()
     this.#subscriptions.clear()
+    this.#leave()
+    this.#options.sessions.remove(this)
     this.#options.onClose?.()
   }
 
   #unsubscribe({ threadId }: PayloadOf<'thread.unsubscribe'>): Outcome {
-    const { key } = threadRef(this.#principal, threadId)
-    this.#subscriptions.get(key)?.close()
-    this.#subscriptions.delete(key)
-    this.#unplaced.delete(key)
+    this.#subscriptions.get(threadId)?.close()
+    this.#subscriptions.delete(threadId)
+    this.#unplaced.delete(threadId)
     return { answer: { ok: true } }
   }
 
   #assertRoom(threadId: string | undefined): void {
     const { subscriptions } = this.#options.limits
     if (this.#subscriptions.size < subscriptions) return
-    if (threadId !== undefined && this.#subscriptions.has(threadRef(this.#principal, threadId).key)) return
+    if (threadId !== undefined && this.#subscriptions.has(threadId)) return
     throw new GatewayError('too-many-subscriptions', `A connection follows at most ${subscriptions} threads.`)
   }
 
   /** A connection that follows the thread already gets the run's events there, and no second copy. */
   #followRun(sent: Sent, options: { reasoning: boolean; onRunEnd: (() => void) | undefined }): void {
-    const { key } = sent.thread
+    const { id } = sent.thread
     if (this.#closed) return
-    if (!this.#subscriptions.has(key)) this.#followFromStart(sent, options)
+    if (!this.#subscriptions.has(id)) this.#followFromStart(sent, options)
     // Of several runs that wait, a later one may begin first.
-    const start = this.#unplaced.get(key)
+    const start = this.#unplaced.get(id)
     if (start) sent.started.then(start.resolve, start.reject)
   }
 
@@ -159,13 +200,13 @@ export class Session {
       reasoning,
       ...(onRunEnd && { onEnd: onRunEnd }),
     })
-    this.#subscriptions.set(thread.key, subscription)
+    this.#subscriptions.set(thread.id, subscription)
     if (onRunEnd) void sent.ended.then((seq) => subscription.endAt(seq))
     const start = Promise.withResolvers<number>()
-    this.#unplaced.set(thread.key, start)
+    this.#unplaced.set(thread.id, start)
     start.promise
       .then((seq) => {
-        if (this.#unplaced.get(thread.key) === start) this.#unplaced.delete(thread.key)
+        if (this.#unplaced.get(thread.id) === start) this.#unplaced.delete(thread.id)
         return subscription.place({ from: seq })
       })
       .then((opening) => {

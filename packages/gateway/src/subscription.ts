@@ -10,11 +10,12 @@ import {
   seqOf,
 } from '@turnpike/protocol'
 import { type Dialect, type Frame } from '@turnpike/protocol/wire'
-import type { ThreadRef } from './access.ts'
+import type { ThreadRef } from './thread-ref.ts'
 import type { EventLog, Follow } from './event-log.ts'
+import { readHistory } from './history.ts'
 import { type Link, bytesOf } from './link.ts'
 import { type Encoding, framesOf } from './slab.ts'
-import { type Store, readHistory } from './store.ts'
+import type { Store } from './store.ts'
 import type { StartAt } from './thread-window.ts'
 
 export interface SubscriptionOptions {
@@ -70,6 +71,11 @@ export class Subscription {
     this.#encoding = { dialect, reasoning, framing: link.framing }
   }
 
+  /** How many events it is behind. */
+  get lag(): number {
+    return Math.max(0, (this.#follow?.window.headSeq ?? 0) - this.#position)
+  }
+
   /** Takes its place in the log. Nothing is written before {@link begin}. */
   async place(start: StartAt): Promise<Opening> {
     const { log, store, thread, limits, reasoning } = this.#options
@@ -80,7 +86,7 @@ export class Subscription {
     this.#position = this.#visible = seqOf(follow.position)
     if (!follow.snapshot) return { recovered: true, head: follow.position }
     const { snapshot, cause } = follow
-    const { head, history, more } = await readHistory(store, thread, { snapshot, limits, reasoning })
+    const { head, history, more } = await readHistory(store.threads, thread, { snapshot, limits, reasoning })
     return { recovered: false, ...(cause && { cause }), head, history, ...(more && { more }) }
   }
 

@@ -70,10 +70,17 @@ export class ThreadWindow {
   #foldedSeq: number
   #firstDeltaDue = false
 
-  constructor(threadId: string, head: EventId, options: { limits: Limits; ticker: Ticker }) {
+  /** Begins behind `head`; `open` are the messages of runs that go on from before it. */
+  constructor(
+    threadId: string,
+    { head, open = [] }: { head: EventId; open?: readonly OpenMessage[] },
+    options: { limits: Limits; ticker: Ticker },
+  ) {
     this.#threadId = threadId
     this.#limits = options.limits
     this.#ticker = options.ticker
+    this.#messages = open.map((entry) => entry.message)
+    for (const { message, seq } of open) this.#runs.set(message.runId ?? '', { startSeq: seq })
     const { seq, ms } = parseEventId(head)
     this.#head = head
     this.#headSeq = seq

@@ -1,35 +1,6 @@
-import { type RunInput, type Runnable, defineAgent } from '@turnpike/agents'
+import { type RunInput, defineAgent } from '@turnpike/agents'
 import { expect, test } from 'vitest'
-import { LinkClient, recordingLogger, testGateway } from './harness.ts'
-
-/** Asks for each word of its message, ends as parked, and tells what was decided. */
-function parkingAgent(seen: RunInput['resume'][] = []): Runnable {
-  return defineAgent({
-    name: 'parking',
-    register: false,
-    async *run({ text, resume }, { approvals }) {
-      if (resume) {
-        seen.push(resume)
-        yield resume.decisions.map(({ toolCallId, approved }) => `${toolCallId}=${approved}`).join(' ')
-        return {}
-      }
-      for (const word of text.split(' '))
-        await approvals.open({ toolCallId: word, tool: 'send', args: { word } })
-      yield 'asked. '
-      return { parked: { state: { asked: text } } }
-    },
-  })
-}
-
-/** Asks once and waits for the answer where it is. */
-const waitingAgent = defineAgent({
-  name: 'waiting',
-  register: false,
-  async *run(_input, { approvals }) {
-    const decision = await approvals.request({ toolCallId: 'c', tool: 'send', args: {} })
-    yield decision.approved ? 'approved' : `denied: ${decision.reason}`
-  },
-})
+import { LinkClient, parkingAgent, recordingLogger, testGateway, waitingAgent } from './harness.ts'
 
 async function pendingOf(client: LinkClient, count: number): Promise<string[]> {
   await expect

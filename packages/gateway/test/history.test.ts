@@ -1,10 +1,12 @@
 import { type Message, LIMITS, mintEventId } from '@turnpike/protocol'
 import { threadStream } from '@turnpike/protocol/thread-stream'
-import { ANONYMOUS, type StoredMessage, ThreadWindow, Ticker, threadRef } from '@turnpike/gateway'
-import { MemoryStore } from '@turnpike/gateway/memory-store'
+import { ANONYMOUS, ThreadWindow, Ticker, threadRef } from '@turnpike/gateway'
+import { type StoredMessage, type ThreadStore } from '@turnpike/gateway/store'
+import { sqliteStore } from '@turnpike/gateway/sqlite-store'
 import { TestLink } from '@turnpike/testkit'
 import { expect, test } from 'vitest'
-import { readHistory } from '../src/store.ts'
+import { readHistory } from '../src/history.ts'
+import { storeMessages } from './harness.ts'
 
 const thread = threadRef(ANONYMOUS, 't')
 
@@ -13,11 +15,10 @@ function entry(id: string, seq: number, text = id): StoredMessage {
   return { message, seq }
 }
 
-async function storeOf(entries: readonly StoredMessage[]): Promise<MemoryStore> {
-  const store = new MemoryStore()
-  await store.openThread(thread, 'title')
-  await store.saveMessages(thread, entries)
-  return store
+async function storeOf(entries: readonly StoredMessage[]): Promise<ThreadStore> {
+  const store = sqliteStore()
+  await storeMessages(store, thread, entries)
+  return store.threads
 }
 
 test('a history ends at its head, although the store is ahead of it already', async () => {
@@ -70,10 +71,14 @@ test('a history is bounded in messages and in characters, and the latest turn is
 })
 
 test('the bytes kept for readers are let go with the events they stand for', () => {
-  const window = new ThreadWindow('t', mintEventId(0, 0), {
-    limits: { ...LIMITS, logBytes: 200_000 },
-    ticker: new Ticker(),
-  })
+  const window = new ThreadWindow(
+    't',
+    { head: mintEventId(0, 0) },
+    {
+      limits: { ...LIMITS, logBytes: 200_000 },
+      ticker: new Ticker(),
+    },
+  )
   const encoding = { dialect: threadStream, framing: new TestLink().framing, reasoning: false }
   for (let i = 0; i < 5_000; i++) {
     window.append({ type: 'text-delta', runId: 'r', delta: `word ${i} `, channel: 'answer' }, 0)

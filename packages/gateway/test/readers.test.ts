@@ -4,32 +4,20 @@ import {
   LIMITS,
   advance,
   mergeDeltas,
-  mintEventId,
   reduce,
   seqOf,
 } from '@turnpike/protocol'
 import { threadStream } from '@turnpike/protocol/thread-stream'
-import { ANONYMOUS, type EventDraft, type ThreadRef, type ThreadWindow, threadRef } from '@turnpike/gateway'
-import { MemoryLog } from '@turnpike/gateway/memory-log'
-import { MemoryStore } from '@turnpike/gateway/memory-store'
+import { ANONYMOUS, type EventDraft, type ThreadWindow, threadRef } from '@turnpike/gateway'
+import { sqliteStore } from '@turnpike/gateway/sqlite-store'
 import { type HistoryRecord, TestLink } from '@turnpike/testkit'
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { Subscription } from '../src/subscription.ts'
+import { WholeLog, storeMessages } from './harness.ts'
 
 const thread = threadRef(ANONYMOUS, 't')
 const RUNS = Number(process.env['READER_SCHEDULES'] ?? 150)
-
-/** A log that keeps everything, beyond its window. */
-class WholeLog extends MemoryLog {
-  readonly events: ThreadEvent[] = []
-
-  override append(to: ThreadRef, draft: EventDraft): number {
-    const seq = super.append(to, draft)
-    this.events.push({ ...draft, seq, id: mintEventId(0, seq), threadId: to.id, ts: 0 } as ThreadEvent)
-    return seq
-  }
-}
 
 interface Reader {
   readonly link: TestLink
@@ -81,7 +69,7 @@ class Stage {
   now = 1_000_000
   readonly log: WholeLog
   readonly readers: Reader[] = []
-  readonly #store = new MemoryStore()
+  readonly #store = sqliteStore()
   readonly #window: ThreadWindow
   #run = 0
 
@@ -147,8 +135,8 @@ class Stage {
     const usage = { inputTokens: 0, outputTokens: 0 }
     this.#append({ type: 'finish', agent: 'a', finishReason: 'stop', text: '', steps: 0, usage })
     const { messages } = await this.log.snapshot(thread)
-    await this.#store.openThread(thread, '')
-    await this.#store.saveMessages(
+    await storeMessages(
+      this.#store,
       thread,
       messages.filter((entry) => entry.message.runId === `r${this.#run}`),
     )

@@ -3,56 +3,12 @@ import { GatewayError, LIMITS, mintEventId } from '@turnpike/protocol'
 import { threadStream } from '@turnpike/protocol/thread-stream'
 import { ANONYMOUS, type Gateway, ThreadWindow, Ticker, threadRef } from '@turnpike/gateway'
 import { MemoryLog } from '@turnpike/gateway/memory-log'
-import { MemoryStore } from '@turnpike/gateway/memory-store'
 import { TestLink, puppetAgent, scriptedAgent } from '@turnpike/testkit'
 import { expect, test } from 'vitest'
 import { defaultLogger } from '../src/logger.ts'
-import { readHistory } from '../src/store.ts'
+import { readHistory } from '../src/history.ts'
 import { TimerWheel } from '../src/timer-wheel.ts'
-import { LinkClient, testGateway } from './harness.ts'
-
-/** A store whose calls wait while the test holds them, and fail while it says so. */
-class HeldStore extends MemoryStore {
-  readonly #gates = new Map<string, PromiseWithResolvers<void>>()
-  failing: string | undefined
-
-  /** Holds a method from now on; the returned function lets it go. */
-  hold(method: 'openThread' | 'hasThread' | 'messages' | 'saveMessages'): () => void {
-    const gate = Promise.withResolvers<void>()
-    this.#gates.set(method, gate)
-    return () => {
-      this.#gates.delete(method)
-      gate.resolve()
-    }
-  }
-
-  async #pass(method: string): Promise<void> {
-    await this.#gates.get(method)?.promise
-    if (this.failing === method) throw new Error('the store is down')
-  }
-
-  override async openThread(...given: Parameters<MemoryStore['openThread']>): Promise<void> {
-    await this.#pass('openThread')
-    return super.openThread(...given)
-  }
-
-  override async hasThread(...given: Parameters<MemoryStore['hasThread']>): Promise<boolean> {
-    await this.#pass('hasThread')
-    return super.hasThread(...given)
-  }
-
-  override async messages(
-    ...given: Parameters<MemoryStore['messages']>
-  ): ReturnType<MemoryStore['messages']> {
-    await this.#pass('messages')
-    return super.messages(...given)
-  }
-
-  override async saveMessages(...given: Parameters<MemoryStore['saveMessages']>): Promise<void> {
-    await this.#pass('saveMessages')
-    return super.saveMessages(...given)
-  }
-}
+import { HeldStore, LinkClient, testGateway } from './harness.ts'
 
 /** A log that knows how many readers follow. */
 class CountedLog extends MemoryLog {
@@ -74,7 +30,7 @@ class CountedLog extends MemoryLog {
 async function rolesIn(gateway: Gateway, threadId: string): Promise<string[]> {
   const thread = threadRef(ANONYMOUS, threadId)
   const snapshot = await gateway.log.snapshot(thread)
-  const { history } = await readHistory(gateway.store, thread, {
+  const { history } = await readHistory(gateway.store.threads, thread, {
     snapshot,
     limits: gateway.limits,
     reasoning: true,
@@ -93,21 +49,21 @@ test('an answer larger than the cap of the log is in the history, and its end is
 })
 
 test('a store that fails once costs no thread', async () => {
-  const store = new HeldStore()
-  const gateway = testGateway([scriptedAgent('a', ['x'])], { store })
+  const held = new HeldStore()
+  const gateway = testGateway([scriptedAgent('a', ['x'])], { store: held.store })
   const client = new LinkClient(gateway)
-  for (const failing of ['saveMessages', 'messages', undefined]) {
-    store.failing = failing
+  for (const failing of ['runs.update', 'threads.messages', undefined] as const) {
+    held.failing = failing
     const { runId, status } = await client.ask('thread.send', { message: 'm', threadId: 't' })
     expect(status).toBe('started')
-    expect((await client.end(runId)).type).toBe(failing === 'messages' ? 'error' : 'finish')
+    expect((await client.end(runId)).type).toBe(failing === 'threads.messages' ? 'error' : 'finish')
   }
 })
 
 test('a thread is free as soon as the end of its run is told, however slow the store is', async () => {
-  const store = new HeldStore()
-  const client = new LinkClient(testGateway([scriptedAgent('a', ['x'])], { store }))
-  const release = store.hold('saveMessages')
+  const held = new HeldStore()
+  const client = new LinkClient(testGateway([scriptedAgent('a', ['x'])], { store: held.store }))
+  const release = held.hold('runs.update')
   const first = await client.ask('thread.send', { message: 'm', threadId: 't' })
   await client.end(first.runId)
   const second = await client.ask('thread.send', { message: 'm', threadId: 't', whenBusy: 'reject' })
@@ -116,11 +72,11 @@ test('a thread is free as soon as the end of its run is told, however slow the s
 })
 
 test('a run cancelled while it is being begun leaves the thread to one run at a time', async () => {
-  const store = new HeldStore()
+  const held = new HeldStore()
   const agent = puppetAgent('puppet')
-  const client = new LinkClient(testGateway([agent], { store }))
+  const client = new LinkClient(testGateway([agent], { store: held.store }))
   for (const runId of ['a', 'b']) await client.ask('thread.send', { message: runId, threadId: 't', runId })
-  const release = store.hold('messages')
+  const release = held.hold('threads.messages')
   ;(await agent.nextRun()).end()
   await client.end('a')
   await client.ask('run.cancel', { runId: 'b' })
@@ -295,16 +251,16 @@ test('what an agent is handed it cannot change for others', async () => {
 })
 
 test('a connection that closes while the store is asked leaves no reader behind', async () => {
-  const store = new HeldStore()
+  const held = new HeldStore()
   const log = new CountedLog()
-  const gateway = testGateway([scriptedAgent('a', ['x'])], { store, log })
+  const gateway = testGateway([scriptedAgent('a', ['x'])], { store: held.store, log })
   const first = new LinkClient(gateway)
   const { runId } = await first.ask('thread.send', { message: 'm', threadId: 't' })
   await first.end(runId)
   first.attachment.closed()
   expect(log.followers).toBe(0)
-  for (const method of ['hasThread', 'messages', 'openThread'] as const) {
-    const release = store.hold(method)
+  for (const method of ['threads.has', 'threads.messages', 'threads.open'] as const) {
+    const release = held.hold(method)
     const client = new LinkClient(gateway)
     void client.request('thread.subscribe', { threadId: 't' })
     void client.request('thread.send', { message: 'm', threadId: method })
@@ -313,7 +269,7 @@ test('a connection that closes while the store is asked leaves no reader behind'
     release()
     await new Promise(setImmediate)
   }
-  store.failing = 'messages'
+  held.failing = 'threads.messages'
   const refused = new LinkClient(gateway)
   expect(await refused.refusal('thread.subscribe', { threadId: 't' })).toBe('internal')
   await expect.poll(() => log.followers).toBe(0)
@@ -367,7 +323,7 @@ test('a task of the timer wheel does not run early after the event loop was bloc
 
 test('readers that come ever earlier share the bytes all the same', () => {
   const limits = LIMITS
-  const window = new ThreadWindow('t', mintEventId(0, 0), { limits, ticker: new Ticker() })
+  const window = new ThreadWindow('t', { head: mintEventId(0, 0) }, { limits, ticker: new Ticker() })
   for (let i = 0; i < 500; i++)
     window.append({ type: 'text-delta', runId: 'r', delta: 'x', channel: 'answer' }, 0)
   let encoded = 0

@@ -1,43 +1,25 @@
-import {
-  type ThreadEvent,
-  type ThreadReset,
-  LIMITS,
-  advance,
-  mergeDeltas,
-  mintEventId,
-} from '@turnpike/protocol'
+import { type ThreadEvent, type ThreadReset, LIMITS, advance, mergeDeltas } from '@turnpike/protocol'
 import { threadStream } from '@turnpike/protocol/thread-stream'
-import { ANONYMOUS, type EventDraft, type ThreadRef, threadRef } from '@turnpike/gateway'
-import { MemoryLog } from '@turnpike/gateway/memory-log'
-import { MemoryStore } from '@turnpike/gateway/memory-store'
+import { ANONYMOUS, type EventDraft, threadRef } from '@turnpike/gateway'
+import { sqliteStore } from '@turnpike/gateway/sqlite-store'
 import { TestLink } from '@turnpike/testkit'
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { Subscription } from '../src/subscription.ts'
+import { WholeLog } from './harness.ts'
 
 const thread = threadRef(ANONYMOUS, 't')
 
-/** A log that keeps what was appended, beyond its window. */
-class RecordedLog extends MemoryLog {
-  readonly events: ThreadEvent[] = []
-
-  override append(to: ThreadRef, draft: EventDraft): number {
-    const seq = super.append(to, draft)
-    this.events.push({ ...draft, seq, id: mintEventId(0, seq), threadId: to.id, ts: 0 } as ThreadEvent)
-    return seq
-  }
-}
-
 function setUp(options: { reasoning?: boolean; logBytes?: number } = {}): {
-  log: RecordedLog
+  log: WholeLog
   link: TestLink
   subscription: Subscription
 } {
-  const log = new RecordedLog({ limits: { logBytes: options.logBytes ?? LIMITS.logBytes } })
+  const log = new WholeLog({ limits: { logBytes: options.logBytes ?? LIMITS.logBytes } })
   const link = new TestLink()
   const subscription = new Subscription({
     log,
-    store: new MemoryStore(),
+    store: sqliteStore(),
     limits: { ...LIMITS, highWaterBytes: 8_192 },
     link,
     dialect: threadStream,
@@ -104,7 +86,7 @@ test('shares the bytes of an event between readers', async () => {
   link.write = (bytes) => void seen.push(bytes)
   const other = new Subscription({
     log,
-    store: new MemoryStore(),
+    store: sqliteStore(),
     limits: LIMITS,
     link,
     dialect: threadStream,

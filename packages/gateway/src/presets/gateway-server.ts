@@ -5,7 +5,7 @@ import { threadStream } from '@turnpike/protocol/thread-stream'
 import type { Hono } from 'hono'
 import { type GatewayOptions, Gateway } from '../gateway.ts'
 import { MemoryLog } from '../logs/memory.ts'
-import { MemoryStore } from '../stores/memory.ts'
+import { sqliteStore } from '../stores/sqlite.ts'
 import { httpRoutes } from '../transports/http.ts'
 import { attachWebSocket } from '../transports/websocket.ts'
 
@@ -49,6 +49,7 @@ export function createGatewayServer(options: GatewayServerOptions = {}): Gateway
     gateway,
     server,
     async listen(port = 3000, host = '127.0.0.1') {
+      await gateway.open()
       await new Promise<void>((resolve, reject) => {
         server.once('error', reject)
         server.listen(port, host, () => {
@@ -71,10 +72,7 @@ export function createGatewayServer(options: GatewayServerOptions = {}): Gateway
 }
 
 function gatewayOf(options: Partial<GatewayOptions>): Gateway {
-  const { limits = {} } = options
-  return new Gateway({
-    ...options,
-    log: options.log ?? new MemoryLog({ limits }),
-    store: options.store ?? new MemoryStore(),
-  })
+  const { limits = {}, store = sqliteStore() } = options
+  const log = options.log ?? new MemoryLog({ limits, numbering: store.numbering })
+  return new Gateway({ ...options, log, store })
 }

@@ -1,0 +1,70 @@
+import { type EventId, type History, type Limits, type Message, seqOf } from '@turnpike/protocol'
+import type { ThreadRef } from './thread-ref.ts'
+import type { StoredMessage, ThreadStore } from './store.ts'
+import type { Snapshot } from './thread-window.ts'
+
+/** A page of a thread's messages that ends exactly at `head`. */
+export interface HistoryPage extends History {
+  /** Where older messages are; present with `more`. */
+  readonly before?: number
+}
+
+/**
+ * Joins what the store has with what the log is still telling.
+ *
+ * The snapshot wins where both have a message: the store may be behind it, or already ahead of it. Stored messages
+ * of runs that began after the snapshot's head are left out, since their events are yet to come.
+ */
+export async function readHistory(
+  store: ThreadStore,
+  thread: ThreadRef,
+  options: { snapshot: Snapshot; limits: Limits; reasoning: boolean; limit?: number; before?: number },
+): Promise<HistoryPage> {
+  const { snapshot, limits, reasoning, before = Infinity } = options
+  const limit = Math.min(options.limit ?? Infinity, limits.historyMessages)
+  const horizon = Math.min(before, seqOf(snapshot.head) + 1)
+  const stored = await store.messages(thread, { limit: limit + 1, before: horizon })
+  const byId = new Map<string, StoredMessage>()
+  for (const entry of stored) byId.set(entry.message.id, entry)
+  for (const entry of snapshot.messages) if (entry.seq < horizon) byId.set(entry.message.id, entry)
+  const all = [...byId.values()].sort((a, b) => a.seq - b.seq)
+  const first = startOfPage(all, { limit, chars: limits.historyChars })
+  return pageFrom(first, snapshot.head, reasoning ? all : all.map(withoutReasoning))
+}
+
+function pageFrom(first: number, head: EventId, all: readonly StoredMessage[]): HistoryPage {
+  const history = all.slice(first).map((entry) => entry.message)
+  if (first === 0) return { head, history }
+  return { head, history, more: true, before: all[first]?.seq ?? 0 }
+}
+
+/** Reasoning is for those who ask for it, in a history as in events. */
+function withoutReasoning(entry: StoredMessage): StoredMessage {
+  const { message } = entry
+  if (!message.parts.some((part) => part.type === 'reasoning')) return entry
+  return {
+    ...entry,
+    message: { ...message, parts: message.parts.filter((part) => part.type !== 'reasoning') },
+  }
+}
+
+/** Goes back turn by turn, so that a page never parts a question from its answer. */
+function startOfPage(all: readonly StoredMessage[], most: { limit: number; chars: number }): number {
+  let first = all.length
+  let chars = 0
+  while (first > 0) {
+    let next = first - 1
+    while (next > 0 && all[next - 1]?.seq === all[next]?.seq) next--
+    for (const { message } of all.slice(next, first)) chars += charsOf(message)
+    const isLatest = first === all.length
+    if (!isLatest && (all.length - next > most.limit || chars > most.chars)) break
+    first = next
+  }
+  return first
+}
+
+function charsOf(message: Message): number {
+  let chars = 0
+  for (const part of message.parts) chars += 'text' in part ? part.text.length : JSON.stringify(part).length
+  return chars
+}

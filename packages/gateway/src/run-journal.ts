@@ -1,0 +1,89 @@
+import type { Limits } from '@turnpike/protocol'
+import type { EventLog } from './event-log.ts'
+import type { Logger } from './logger.ts'
+import type { RunChange, RunRecord, RunStore, StoredMessage } from './store.ts'
+import type { TimerWheel } from './timer-wheel.ts'
+
+export interface RunJournalOptions {
+  readonly run: Pick<RunRecord, 'thread' | 'id'>
+  readonly store: RunStore
+  readonly log: EventLog
+  readonly limits: Limits
+  readonly wheel: TimerWheel
+  readonly logger: Logger
+  /** Asked at each writing for what may have changed since the last one. */
+  readonly current: () => RunChange
+}
+
+/**
+ * Writes what a run has come to into the store: at its borders at once, in between at most a second after it happened.
+ * This is what a restart finds.
+ */
+export class RunJournal {
+  readonly #options: RunJournalOptions
+  #pending: RunChange = {}
+  #written: Promise<void> = Promise.resolve()
+  #stopTimer: (() => void) | undefined
+  #hasInput = false
+  #isFinal = false
+
+  constructor(options: RunJournalOptions) {
+    this.#options = options
+  }
+
+  /** Settles once what was written so far is stored; never rejects. */
+  get written(): Promise<void> {
+    return this.#written.catch(() => {})
+  }
+
+  /** Something was logged: it will be written soon. Cheap enough to be called for every event. */
+  touch(): void {
+    if (this.#stopTimer) return
+    const { wheel, limits } = this.#options
+    this.#stopTimer = wheel.schedule(limits.checkpointMs, () => this.checkpoint())
+  }
+
+  /** Writes now, in the background. */
+  checkpoint(change?: RunChange): void {
+    const { logger, run } = this.#options
+    this.write(change).catch((error: unknown) =>
+      logger.error({ runId: run.id, error }, 'a checkpoint failed'),
+    )
+  }
+
+  /** Writes now, behind what is being written already. What fails is tried again later, too. */
+  write(change: RunChange = {}): Promise<void> {
+    this.#stopTimer?.()
+    this.#stopTimer = undefined
+    this.#pending = { ...this.#pending, ...change }
+    const write = (): Promise<void> => this.#write()
+    this.#written = this.#written.then(write, write)
+    return this.#written
+  }
+
+  async #write(): Promise<void> {
+    const { store, run, current } = this.#options
+    const change = { ...this.#pending, ...current() }
+    this.#pending = {}
+    try {
+      const messages = this.#isFinal ? [] : await this.#messages()
+      await store.update(run, change, messages)
+      this.#hasInput ||= messages.length > 0
+      // Nothing more is said in a run that has ended; its background operations may still report.
+      this.#isFinal ||= change.endSeq !== undefined
+    } catch (error) {
+      this.#pending = { ...change, ...this.#pending }
+      this.touch()
+      throw error
+    }
+  }
+
+  /** The question, once, and the answer as far as the log has it. */
+  async #messages(): Promise<readonly StoredMessage[]> {
+    const { log, run } = this.#options
+    const { messages } = await log.snapshot(run.thread)
+    return messages.filter(
+      ({ message }) => message.runId === run.id && !(this.#hasInput && message.role === 'user'),
+    )
+  }
+}
