@@ -6,23 +6,27 @@ import { parseSync, Visitor } from 'vite'
 const MAY_IMPORT = {
   protocol: [],
   'protocol/dialects': ['protocol'],
+  client: ['protocol', 'client/wires'],
+  'client/wires': ['client', 'protocol'],
+  'client/react': ['client', 'protocol'],
   agents: ['protocol'],
   'agents/models': ['agents', 'protocol'],
   'agents/adapters': ['agents', 'protocol'],
   gateway: ['protocol', 'agents'],
   'gateway/logs': ['gateway', 'protocol', 'agents'],
   'gateway/stores': ['gateway', 'protocol', 'agents'],
+  'gateway/authenticators': ['gateway', 'protocol', 'agents'],
   'gateway/transports': ['gateway', 'protocol', 'protocol/*', 'agents'],
   'gateway/channels': ['gateway', 'protocol', 'protocol/*', 'agents'],
   'gateway/manager': ['gateway', 'protocol', 'agents'],
   'gateway/presets': ['gateway', 'gateway/*', 'protocol', 'protocol/*', 'agents', 'agents/*'],
   testkit: ['protocol', 'protocol/*', 'agents', 'agents/*', 'gateway', 'gateway/*'],
   'apps/gateway': ['protocol', 'protocol/*', 'agents', 'agents/*', 'gateway', 'gateway/*', 'apps/playground'],
-  'apps/playground': ['protocol', 'protocol/*'],
+  'apps/playground': ['protocol', 'protocol/*', 'client', 'client/*'],
 }
 
 /** What also runs in a browser. */
-const WITHOUT_NODE = ['protocol', 'apps/playground']
+const WITHOUT_NODE = ['protocol', 'client', 'apps/playground']
 
 const root = resolve(process.argv[2] ?? join(import.meta.dirname, '..'))
 const projects = globSync(['packages/*/package.json', 'apps/*/package.json'], { cwd: root }).map((file) => {

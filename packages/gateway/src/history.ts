@@ -1,4 +1,4 @@
-import { type EventId, type History, type Limits, type Message, seqOf } from '@turnpike/protocol'
+import { type EventId, type History, type Limits, type Message, type MessagePart, seqOf } from '@turnpike/protocol'
 import type { ThreadRef } from './thread-ref.ts'
 import type { StoredMessage, ThreadStore } from './store.ts'
 import type { Snapshot } from './thread-window.ts'
@@ -38,14 +38,19 @@ function pageFrom(first: number, head: EventId, all: readonly StoredMessage[]): 
   return { head, history, more: true, before: all[first]?.seq ?? 0 }
 }
 
-/** Reasoning is for those who ask for it, in a history as in events. */
+/** Reasoning is for those who ask for it, in a history as in events: text around it is one text to all others. */
 function withoutReasoning(entry: StoredMessage): StoredMessage {
   const { message } = entry
   if (!message.parts.some((part) => part.type === 'reasoning')) return entry
-  return {
-    ...entry,
-    message: { ...message, parts: message.parts.filter((part) => part.type !== 'reasoning') },
+  const parts: MessagePart[] = []
+  for (const part of message.parts) {
+    const last = parts.at(-1)
+    if (part.type === 'reasoning') continue
+    if (part.type === 'text' && last?.type === 'text') {
+      parts[parts.length - 1] = { type: 'text', text: last.text + part.text }
+    } else parts.push(part)
   }
+  return { ...entry, message: { ...message, parts } }
 }
 
 /** Goes back turn by turn, so that a page never parts a question from its answer. */

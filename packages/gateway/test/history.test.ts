@@ -47,6 +47,15 @@ test('a history has what the log tells and the store has not got yet, in its pla
   expect(more).toBeUndefined()
 })
 
+test('a history without reasoning has the text around it in one part, as live readers have it', async () => {
+  const said = entry('a', 1, 'one ')
+  said.message.parts.push({ type: 'reasoning', text: 'hm' }, { type: 'text', text: 'two' })
+  const store = await storeOf([said])
+  const snapshot = { head: mintEventId(0, 7), messages: [] }
+  const { history } = await readHistory(store, thread, { snapshot, limits: LIMITS, reasoning: false })
+  expect(history[0]?.parts).toEqual([{ type: 'text', text: 'one two' }])
+})
+
 test('a history is bounded in messages and in characters, and the latest turn is whole', async () => {
   const snapshot = { head: mintEventId(0, 99), messages: [] }
   const many = await storeOf(Array.from({ length: 20 }, (_, i) => entry(`m${i}`, i + 1)))

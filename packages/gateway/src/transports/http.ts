@@ -87,6 +87,7 @@ function guarded(gateway: Gateway): Hono<Env> {
       origin: (origin) => origin,
       allowMethods: ['GET', 'POST'],
       allowHeaders: ['authorization', 'content-type', 'last-event-id'],
+      exposeHeaders: ['retry-after'],
       credentials: admission.usesCookies,
     }),
   )
