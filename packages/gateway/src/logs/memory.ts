@@ -2,7 +2,13 @@ import { type EventId, type Limits, LIMITS, ORIGIN, seqOf } from '@turnpike/prot
 import type { ThreadKey, ThreadRef } from '../thread-ref.ts'
 import type { EventLog, Follow } from '../event-log.ts'
 import type { Numbering } from '../store.ts'
-import { type EventDraft, type Snapshot, type StartAt, ThreadWindow } from '../thread-window.ts'
+import {
+  type EventDraft,
+  type OpenMessage,
+  type Snapshot,
+  type StartAt,
+  ThreadWindow,
+} from '../thread-window.ts'
 import { Ticker } from '../ticker.ts'
 
 const SWEEP_MS = 5_000
@@ -26,12 +32,6 @@ interface Entry {
   told: Promise<void>
 }
 
-/** What is left of a window that nobody needs at the moment. */
-interface Rest {
-  readonly head: EventId
-  readonly reserved: number
-}
-
 /**
  * A log that lives in this process: for one node, gone with it.
  *
@@ -45,7 +45,8 @@ export class MemoryLog implements EventLog {
   readonly #now: () => number
   readonly #ticker = new Ticker()
   readonly #entries = new Map<ThreadKey, Entry>()
-  readonly #rests = new Map<ThreadKey, Rest>()
+  /** Without a store to ask: where threads go on whose window nobody needs at the moment. */
+  readonly #heads = new Map<ThreadKey, EventId>()
   readonly #loading = new Map<ThreadKey, Promise<Entry>>()
   readonly #sweeper: NodeJS.Timeout
 
@@ -94,17 +95,16 @@ export class MemoryLog implements EventLog {
   #known(thread: ThreadRef): Entry | undefined {
     const entry = this.#entries.get(thread.key)
     if (entry) return entry
-    const rest = this.#rests.get(thread.key)
-    if (rest) return this.#open(thread, rest)
-    return this.#numbering ? undefined : this.#open(thread, { head: ORIGIN, reserved: Infinity })
+    if (this.#numbering) return undefined
+    return this.#open(thread, { head: this.#heads.get(thread.key) ?? ORIGIN }, Infinity)
   }
 
-  #open(thread: ThreadRef, { reserved, ...from }: Rest & Pick<Snapshot, 'head'>): Entry {
+  #open(thread: ThreadRef, from: { head: EventId; open?: readonly OpenMessage[] }, reserved: number): Entry {
     const { key, id } = thread
     const window = new ThreadWindow(id, from, { limits: this.#limits, ticker: this.#ticker })
     const entry: Entry = { thread, window, reserved, isReserving: false, told: Promise.resolve() }
     this.#entries.set(key, entry)
-    this.#rests.delete(key)
+    this.#heads.delete(key)
     return entry
   }
 
@@ -119,7 +119,7 @@ export class MemoryLog implements EventLog {
   async #loadOnce(thread: ThreadRef): Promise<Entry> {
     const from = await this.#numbering?.resume(thread)
     if (!from) throw new Error('There is no numbering to load from.')
-    return this.#open(thread, { ...from, reserved: seqOf(from.head) })
+    return this.#open(thread, from, seqOf(from.head))
   }
 
   #reserve(entry: Entry): Promise<void> {
@@ -159,16 +159,19 @@ export class MemoryLog implements EventLog {
 
   async #sweep(): Promise<void> {
     const now = this.#now()
-    for (const [key, entry] of this.#entries) {
+    // Of what is there now: one that is loaded meanwhile is about to be used.
+    for (const [key, entry] of [...this.#entries]) {
       const { window } = entry
       window.trim(now)
       if (!window.isIdle) continue
-      await this.#settle(entry).catch(() => {})
-      if (!window.isIdle || entry.isReserving) continue
+      // The store could not be told: the window stays, so that it is tried again.
+      const isSettled = await this.#settle(entry).then(
+        () => true,
+        () => false,
+      )
+      if (!isSettled || !window.isIdle || entry.isReserving) continue
       this.#entries.delete(key)
-      if (this.#numbering || window.head !== ORIGIN) {
-        this.#rests.set(key, { head: window.head, reserved: entry.reserved })
-      }
+      if (!this.#numbering && window.head !== ORIGIN) this.#heads.set(key, window.head)
     }
   }
 }
