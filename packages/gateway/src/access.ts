@@ -17,7 +17,8 @@ export interface Resource {
 }
 
 /**
- * Decides whether a principal may do something, with its own as with what is somebody else's.
+ * Decides whether a principal may do something, with its own as with what is somebody else's. Of somebody else's of one
+ * id, the oldest 100 are asked about: give what is shared ids of its own.
  *
  * @example
  * (principal, action, { owner }) => owner === principal.id || teamOf(owner) === teamOf(principal.id)

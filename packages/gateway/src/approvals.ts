@@ -5,6 +5,9 @@ import type { Logger } from './logger.ts'
 import type { ApprovalRecord, ApprovalStore, RunRecord } from './store.ts'
 import type { TimerWheel } from './timer-wheel.ts'
 
+/** When a denial by time is tried again that could not be stored. */
+const RETRY_MS = 1_000
+
 /** One that nobody has decided yet. */
 interface Waiting {
   readonly record: ApprovalRecord
@@ -90,12 +93,18 @@ export class ApprovalDesk {
   }
 
   #wait(record: ApprovalRecord): void {
-    const delayMs = Math.max(0, record.expiresAt - Date.now())
+    this.#waitFor(record, Math.max(0, record.expiresAt - Date.now()))
+  }
+
+  #waitFor(record: ApprovalRecord, delayMs: number): void {
     const stopTimer = this.#options.wheel.schedule(delayMs, () => void this.withdraw(record.id, 'expired'))
     this.#waiting.set(record.id, { record, stopTimer })
   }
 
-  /** Whoever comes first: from here on there is nothing left to decide. The run learns of it once it is stored. */
+  /**
+   * Whoever comes first: from here on there is nothing left to decide. The run learns of it once it is stored. Where
+   * that fails, it was not decided, and may be anew.
+   */
   #settle(
     { record, stopTimer }: Waiting,
     decided: Omit<ApprovalDecision, 'toolCallId'>,
@@ -105,13 +114,19 @@ export class ApprovalDesk {
     stopTimer()
     this.#waiting.delete(id)
     this.#deciding.set(id, decision)
-    // Told even where the store has failed: the run would wait for ever.
-    const stored = this.#options.store.save({ ...record, decision }).finally(() => {
-      this.#deciding.delete(id)
-      const decide = this.#watchers.get(id)
-      this.#watchers.delete(id)
-      decide?.(decision)
-    })
+    const stored = this.#options.store.save({ ...record, decision }).then(
+      () => {
+        this.#deciding.delete(id)
+        const decide = this.#watchers.get(id)
+        this.#watchers.delete(id)
+        decide?.(decision)
+      },
+      (error: unknown) => {
+        this.#deciding.delete(id)
+        this.#waitFor(record, Math.max(RETRY_MS, record.expiresAt - Date.now()))
+        throw error
+      },
+    )
     return { decision, stored }
   }
 }

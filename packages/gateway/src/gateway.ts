@@ -160,12 +160,21 @@ export class Gateway {
    */
   async drain(graceMs = 10_000): Promise<void> {
     this.#draining = true
+    try {
+      await this.#leave(graceMs)
+    } finally {
+      this.wheel.close()
+      await this.log.close()
+      await this.store.close()
+    }
+  }
+
+  async #leave(graceMs: number): Promise<void> {
     await this.runs.drain(graceMs)
     const { admission, logger } = this
-    const returnTicket: FarewellOptions['returnTicket'] = (admitted) => admission.returnTicket(admitted)
+    const returnTicket: FarewellOptions['returnTicket'] = async (admitted) =>
+      // Tickets of a store that ends with this process are good for nothing.
+      this.store.isDurable ? admission.returnTicket(admitted) : undefined
     await farewell([...this.#leavers], { returnTicket, logger })
-    this.wheel.close()
-    await this.log.close()
-    await this.store.close()
   }
 }

@@ -1,4 +1,11 @@
-import { type EventId, type History, type Limits, type Message, type MessagePart, seqOf } from '@turnpike/protocol'
+import {
+  type EventId,
+  type History,
+  type Limits,
+  type Message,
+  type MessagePart,
+  seqOf,
+} from '@turnpike/protocol'
 import type { ThreadRef } from './thread-ref.ts'
 import type { StoredMessage, ThreadStore } from './store.ts'
 import type { Snapshot } from './thread-window.ts'
@@ -23,7 +30,7 @@ export async function readHistory(
   const { snapshot, limits, reasoning, before = Infinity } = options
   const limit = Math.min(options.limit ?? Infinity, limits.historyMessages)
   const horizon = Math.min(before, seqOf(snapshot.head) + 1)
-  const stored = await store.messages(thread, { limit: limit + 1, before: horizon })
+  const stored = await store.messages(thread, { limit: limit + 2, before: horizon })
   const byId = new Map<string, StoredMessage>()
   for (const entry of stored) byId.set(entry.message.id, entry)
   for (const entry of snapshot.messages) if (entry.seq < horizon) byId.set(entry.message.id, entry)

@@ -1,5 +1,6 @@
 import type { Principal } from '@turnpike/agents'
 import { LIMITS } from '@turnpike/protocol'
+import { ANONYMOUS } from './thread-ref.ts'
 
 /** Who a credential belongs to, as an authenticator tells. */
 export interface Identity extends Principal {
@@ -33,6 +34,8 @@ export function admittedFrom(told: unknown): Admitted {
   if (typeof id !== 'string' || id === '' || id.length > LIMITS.idChars) {
     throw new TypeError(`The "id" of an identity has to be a text of 1 to ${LIMITS.idChars} characters.`)
   }
+  // Else what was written before there was authentication would be theirs.
+  if (id === ANONYMOUS.id) throw new TypeError(`The "id" of an identity must not be "${id}".`)
   check({ email, name }, 'a text', (value) => typeof value === 'string')
   check({ roles, permissions }, 'a list of texts', isTexts)
   check({ metadata }, 'an object', isObject)

@@ -44,12 +44,18 @@ export class RunApprovals implements Approvals {
     return decided.promise
   }
 
-  /** Takes up what the run had asked for before a restart: what is decided counts, what is open waits. */
-  restore(records: readonly ApprovalRecord[]): void {
+  /**
+   * Takes up what the run had asked for before a restart: what is decided counts, what is open waits.
+   *
+   * @param told - Those whose decision has been logged.
+   */
+  restore(records: readonly ApprovalRecord[], told: ReadonlySet<string>): void {
     for (const record of records) {
       this.#asked.push(record.id)
-      if (record.decision) this.#decisions.push(record.decision)
-      else this.#wait(record, (decision) => this.#decisions.push(decision))
+      if (record.decision) {
+        if (!told.has(record.id)) this.#tell(record.decision)
+        this.#decisions.push(record.decision)
+      } else this.#wait(record, (decision) => this.#decisions.push(decision))
     }
   }
 
@@ -94,19 +100,21 @@ export class RunApprovals implements Approvals {
   }
 
   #decided(decision: ApprovalDecision): void {
-    const { approvalId, approved, by, reason } = decision
-    const decide = this.#waiting.get(approvalId)
+    const decide = this.#waiting.get(decision.approvalId)
     if (!decide) return
-    this.#waiting.delete(approvalId)
-    const { log, onAllDecided } = this.#options
-    log({
+    this.#waiting.delete(decision.approvalId)
+    this.#tell(decision)
+    decide(decision)
+    if (this.#waiting.size === 0) this.#options.onAllDecided()
+  }
+
+  #tell({ approvalId, approved, by, reason }: ApprovalDecision): void {
+    this.#options.log({
       type: 'approval-resolved',
       approvalId,
       approved,
       ...(by !== undefined && { by }),
       ...(reason !== undefined && { reason }),
     })
-    decide(decision)
-    if (this.#waiting.size === 0) onAllDecided()
   }
 }

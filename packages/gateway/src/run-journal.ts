@@ -25,6 +25,8 @@ export class RunJournal {
   #written: Promise<void> = Promise.resolve()
   #stopTimer: (() => void) | undefined
   #hasInput = false
+  /** What could not be written; the log may have let go of it when it is tried again. */
+  #unwritten: readonly StoredMessage[] = []
   #isFinal = false
 
   constructor(options: RunJournalOptions) {
@@ -66,8 +68,10 @@ export class RunJournal {
     const change = { ...this.#pending, ...current() }
     this.#pending = {}
     try {
-      const messages = this.#isFinal ? [] : await this.#messages()
+      if (!this.#isFinal) this.#unwritten = newest(this.#unwritten, await this.#messages())
+      const messages = this.#unwritten
       await store.update(run, change, messages)
+      this.#unwritten = []
       this.#hasInput ||= messages.length > 0
       // Nothing more is said in a run that has ended; its background operations may still report.
       this.#isFinal ||= change.endSeq !== undefined
@@ -86,4 +90,11 @@ export class RunJournal {
       ({ message }) => message.runId === run.id && !(this.#hasInput && message.role === 'user'),
     )
   }
+}
+
+/** The messages of both, those of `now` where both have one. */
+function newest(before: readonly StoredMessage[], now: readonly StoredMessage[]): readonly StoredMessage[] {
+  if (before.length === 0) return now
+  const ids = new Set(now.map(({ message }) => message.id))
+  return [...before.filter(({ message }) => !ids.has(message.id)), ...now]
 }

@@ -1,12 +1,9 @@
 import {
-  type AgentYield,
   type BackgroundOperation,
   type RunContext,
   type RunInput,
   type RunOutcome,
   type Runnable,
-  createArtifacts,
-  createMemories,
   inRun,
 } from '@turnpike/agents'
 import {
@@ -22,24 +19,26 @@ import {
 import type { ThreadRef } from './thread-ref.ts'
 import type { ApprovalDesk } from './approvals.ts'
 import { checkAgentEvent, checkOutcome } from './agent-events.ts'
+import { pullAgent } from './agent-pull.ts'
 import { BackgroundOperations } from './background-operations.ts'
 import type { EventLog } from './event-log.ts'
+import { frozen } from './frozen.ts'
 import type { Logger } from './logger.ts'
 import { RunApprovals } from './run-approvals.ts'
+import { createRunContext } from './run-context.ts'
 import { RunJournal } from './run-journal.ts'
 import { type Progress, RunRecorder } from './run-recorder.ts'
 import type { ApprovalRecord, RunRecord, Store } from './store.ts'
 import type { EventDraft } from './thread-window.ts'
 import type { TimerWheel } from './timer-wheel.ts'
 
-/** Yields in a row after which the agent lets the event loop turn, so that none can keep the process to itself. */
-const YIELDS_PER_TURN = 64
-
 export interface RunOptions {
   readonly record: RunRecord
   /** Asked when the run begins or goes on. */
   readonly findAgent: (name: string) => Runnable | undefined
   readonly apiKey: string | undefined
+  /** Settled once it is in the store. Nothing is told of a run that could not be stored. */
+  readonly created: Promise<void>
   readonly log: EventLog
   readonly store: Store
   readonly desk: ApprovalDesk
@@ -86,6 +85,8 @@ export class Run {
   #parked = ''
   /** The server is shutting down: what becomes of the run where it is parked. */
   #leaving: 'kept' | 'ended' | undefined
+  /** Present while `start` is on its way into the log, or where it did not get there. */
+  #starting: Promise<void> | undefined
   #stopReason: StopReason | undefined
   #outcome: CancelStatus = 'cancelling'
   #stopTimer: () => void = () => {}
@@ -110,6 +111,9 @@ export class Run {
       onChange: () => this.#onBackgroundChange(),
     })
     this.#context = this.#createContext()
+    // Whoever waits for them is told; but nobody has to.
+    this.#started.promise.catch(() => {})
+    this.#ended.promise.catch(() => {})
   }
 
   get id(): string {
@@ -154,7 +158,11 @@ export class Run {
     return !this.#operations.isEmpty
   }
 
-  /** Logs `start` and lets the agent run; the agent goes on in the background. */
+  /**
+   * Logs `start` and lets the agent run; the agent goes on in the background.
+   *
+   * @throws what keeps `start` from being logged; the run is given up then, and nothing is told of it
+   */
   async start(history: readonly Message[]): Promise<void> {
     if (this.#state !== 'queued') return
     this.#state = 'running'
@@ -180,38 +188,52 @@ export class Run {
     return this.#outcome
   }
 
-  /** Ends the run because the server could not begin it. */
-  fail(cause: unknown): void {
-    const error = new GatewayError('internal', 'The run could not be started.', { cause })
-    const begun = this.#state === 'queued' ? this.#logStart() : Promise.resolve()
-    if (this.#state === 'queued') this.#state = 'running'
-    const end = (): void => this.#endFailed(error)
-    this.#reportFailure(begun.then(end, end))
+  /** Its turn has come: from here on a restart does not begin it again, but counts it as lost. */
+  willBegin(): Promise<void> {
+    return this.#options.created.then(() => this.#journal.write({ state: 'running' }))
   }
 
-  /** Goes on waiting, as it did in the process before this one. */
-  restore(approvals: readonly ApprovalRecord[]): void {
+  /** Ends the run because the server could not begin it: `start`, and the error. */
+  async fail(cause: unknown): Promise<void> {
+    if (this.#state !== 'queued') return
+    this.#state = 'running'
+    await this.#logStart()
+    this.#endFailed(new GatewayError('internal', 'The run could not be started.', { cause }))
+  }
+
+  /** Ends what still goes on of it beside its answer. */
+  cancelBackground(): void {
+    this.#operations.cancel()
+  }
+
+  /**
+   * Goes on waiting, as it did in the process before this one.
+   *
+   * @param told - The approvals whose decision has been logged.
+   */
+  restore(approvals: readonly ApprovalRecord[], told: ReadonlySet<string>): void {
     const { startSeq = 0, parked } = this.record
+    this.#loseBackground()
     const { state, progress, approvals: asked } = JSON.parse(parked ?? 'null') as Parked
     this.#started.resolve(startSeq)
     this.#recorder = this.#createRecorder(progress)
     this.#parked = JSON.stringify(state)
     this.#state = 'parked'
-    this.#approvals.restore(approvals.filter(({ id }) => asked.includes(id)))
+    const mine = approvals.filter(({ id }) => asked.includes(id))
+    this.#approvals.restore(mine, told)
     this.#resume()
   }
 
   /** Ends what the process before this one left open: the run, what it asked for, and what it did in the background. */
   async lose(approvals: readonly ApprovalRecord[]): Promise<void> {
-    const { startSeq, endSeq, background = [] } = this.record
-    for (const operation of background) {
-      this.#log({ ...updateOf({ ...operation, status: 'failed' }), runId: this.id })
-    }
+    const { startSeq, endSeq } = this.record
+    this.#loseBackground()
     this.#state = endSeq === undefined ? 'running' : 'ended'
     if (endSeq !== undefined) return this.#journal.write({ endSeq })
     if (startSeq === undefined) await this.#logStart()
     else this.#started.resolve(startSeq)
-    this.#approvals.restore(approvals.filter(({ decision }) => !decision))
+    const undecided = approvals.filter(({ decision }) => !decision)
+    this.#approvals.restore(undecided, new Set())
     this.#endFailed(new GatewayError('run-lost', 'The server that ran this was lost.'))
     await this.rested
   }
@@ -223,22 +245,56 @@ export class Run {
   }
 
   #leaveParked(): void {
-    if (this.#leaving === 'kept') this.#rested.resolve()
-    else this.stop('interrupted')
+    if (this.#leaving === 'ended') this.stop('interrupted')
+    // What was told since the last checkpoint, too: the log ends with this process.
+    else this.#journal.write().then(this.#rested.resolve, this.#rested.resolve)
   }
 
   /** Ended before it began: observers still see its message, and that nothing came of it. */
   async #endUnstarted(): Promise<void> {
     this.#state = 'running'
     this.#outcome = 'cancelled'
-    await this.#logStart().finally(() => this.#endStopped())
+    await this.#logStart()
+    this.#endStopped()
   }
 
-  async #logStart(): Promise<void> {
+  #logStart(): Promise<void> {
+    this.#starting = this.#logStartOnce()
+    return this.#starting
+  }
+
+  async #logStartOnce(): Promise<void> {
     const { agent, input, messageId } = this.record
-    const startSeq = await this.#append({ type: 'start', agent, input, messageId })
-    this.#journal.checkpoint({ state: 'running', startSeq })
-    this.#started.resolve(startSeq)
+    try {
+      await this.#options.created
+      const startSeq = await this.#append({ type: 'start', agent, input, messageId })
+      this.#journal.checkpoint({ state: 'running', startSeq })
+      this.#started.resolve(startSeq)
+      this.#starting = undefined
+    } catch (error) {
+      this.#giveUp(error)
+      throw error
+    }
+  }
+
+  /** There is nothing in the log to be ended. */
+  #giveUp(error: unknown): void {
+    this.#state = 'ended'
+    this.#outcome = 'failed'
+    this.#stopTimer()
+    this.#approvals.withdraw()
+    this.#recorder.close()
+    this.#started.reject(error)
+    this.#ended.reject(error)
+    this.#options.onEnd(this)
+    const given = (): Promise<void> => this.#journal.write({ state: 'failed' })
+    this.#options.created.then(given).then(this.#rested.resolve, this.#rested.resolve)
+  }
+
+  #loseBackground(): void {
+    for (const operation of this.record.background ?? []) {
+      this.#log({ ...updateOf({ ...operation, status: 'failed' }), runId: this.id })
+    }
   }
 
   #drive(how: Pick<RunInput, 'history' | 'resume'>): void {
@@ -251,32 +307,18 @@ export class Run {
         if (!agent) throw new GatewayError('unknown-agent', 'There is no agent of that name any more.')
         for (const earlier of how.history) frozen(earlier)
         const yields = agent.run({ text: textOf(message), message, ...how }, this.#context)
-        this.#conclude(await this.#pull(yields[Symbol.asyncIterator]()))
+        const outcome = await pullAgent(yields[Symbol.asyncIterator](), {
+          take: (value) => this.#recorder.take(value),
+          isOver: () => this.#state === 'ended' || this.#stopReason !== undefined,
+          onFailure: (error) => this.#logFailure(error),
+        })
+        this.#conclude(outcome)
       } catch (error) {
         if (this.#stopReason) this.#endStopped()
         else this.#endFailed(error)
       }
     }
     void inRun(this.#context, drive)
-  }
-
-  async #pull(agent: AsyncIterator<AgentYield, RunOutcome | void>): Promise<RunOutcome> {
-    for (let count = 1; ; count++) {
-      const next = await agent.next()
-      if (next.done) return next.value ?? {}
-      if (this.#state === 'ended' || this.#stopReason) {
-        await agent.return?.()
-        return {}
-      }
-      try {
-        this.#recorder.take(next.value)
-      } catch (error) {
-        // Not awaited: its clean-up is its own, and may take longer than the run.
-        this.#reportFailure(agent.return?.())
-        throw error
-      }
-      if (count % YIELDS_PER_TURN === 0) await new Promise(setImmediate)
-    }
   }
 
   #conclude(outcome: RunOutcome): void {
@@ -368,6 +410,7 @@ export class Run {
 
   async #settle(state: 'done' | 'cancelled' | 'failed', terminal: EventPayload): Promise<void> {
     try {
+      if (this.#starting) await this.#starting
       const endSeq = await this.#append(terminal)
       this.#ended.resolve(endSeq)
       // The thread is free at once; the messages go to the store, and until then the log has them.
@@ -388,21 +431,13 @@ export class Run {
   }
 
   #createContext(): RunContext {
-    const { apiKey, store } = this.#options
-    const { id, thread, principal } = this.record
-    const emit: RunContext['emit'] = (event) => this.#emit(event)
-    return {
-      runId: id,
-      threadId: thread.id,
-      principal,
+    return createRunContext({
+      ...this.#options,
       signal: this.#abort.signal,
-      emit,
-      background: (name, work) => this.#startBackground(name, work),
       approvals: this.#approvals,
-      artifacts: createArtifacts({ store: store.artifacts(thread), emit }),
-      memories: createMemories({ store: store.memories(thread, principal.id), emit }),
-      ...(apiKey !== undefined && { apiKey }),
-    }
+      emit: (event) => this.#emit(event),
+      background: (name, work) => this.#startBackground(name, work),
+    })
   }
 
   /** May be called from anywhere, a timer of the agent's too: what is wrong ends the run and not the process. */
@@ -438,10 +473,12 @@ export class Run {
     return this.#options.log.append(this.thread, { ...payload, runId: this.id })
   }
 
-  #reportFailure(work: Promise<unknown> | undefined): void {
-    work?.catch((error: unknown) =>
-      this.#options.logger.error({ runId: this.id, error }, 'after the end of a run'),
-    )
+  #reportFailure(work: Promise<unknown>): void {
+    work.catch((error: unknown) => this.#logFailure(error))
+  }
+
+  #logFailure(error: unknown): void {
+    this.#options.logger.error({ runId: this.id, error }, 'a run failed where nobody waited for it')
   }
 
   #deadline(delayMs: number, task: () => void): void {
@@ -452,12 +489,4 @@ export class Run {
 
 function updateOf(background: EventOf<'run-update'>['background']): EventPayload & { type: 'run-update' } {
   return { type: 'run-update', background }
-}
-
-/** Agents are handed what the log and the store hold; a fact is nobody's to change. */
-function frozen<Value>(value: Value): Value {
-  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value
-  Object.freeze(value)
-  Object.values(value).forEach(frozen)
-  return value
 }

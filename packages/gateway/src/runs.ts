@@ -16,7 +16,7 @@ import { readHistory } from './history.ts'
 import { Lane } from './lane.ts'
 import type { Logger } from './logger.ts'
 import { Run } from './run.ts'
-import type { RunRecord, Store } from './store.ts'
+import type { RunRecord, Store, StoredMessage } from './store.ts'
 import type { TimerWheel } from './timer-wheel.ts'
 import type { UserLimits } from './user-limits.ts'
 
@@ -66,8 +66,8 @@ export class Runs {
   readonly #lanes = new Map<ThreadKey, Lane>()
   readonly #known = new Map<string, KnownRun>()
   readonly #unended = new Set<Run>()
-  /** Of runs taken on here: when each is in the store. */
-  readonly #created = new WeakMap<Run, Promise<void>>()
+  /** Those that have ended and are being stored. */
+  readonly #settling = new Set<Run>()
   #recovered: Promise<void> | undefined
   #draining = false
 
@@ -80,7 +80,12 @@ export class Runs {
    * for approval or for their turn go on waiting. Runs are sent and found only after it.
    */
   recover(): Promise<void> {
-    return (this.#recovered ??= this.#recover())
+    this.#recovered ??= this.#recover().catch((error: unknown) => {
+      // Asked again with the next command.
+      this.#recovered = undefined
+      throw error
+    })
+    return this.#recovered
   }
 
   /**
@@ -131,44 +136,67 @@ export class Runs {
    */
   async drain(graceMs: number): Promise<void> {
     this.#draining = true
-    const { store, wheel } = this.#options
-    const ending = [...this.#unended].filter((run) => !store.isDurable || run.state === 'running')
+    const { store, limits, wheel } = this.#options
+    const isKept = (run: Run): boolean => store.isDurable && this.#isWaiting(run)
+    const ending = [...this.#unended].filter((run) => !isKept(run))
     for (const run of this.#unended) run.leave(store.isDurable ? 'kept' : 'ended')
-    for (const run of ending) if (run.state === 'queued') run.stop('interrupted')
+    for (const run of ending) if (this.#isWaiting(run)) run.stop('interrupted')
     const stopTimer = wheel.schedule(graceMs, () => {
-      for (const run of ending) if (run.state === 'running') run.stop('interrupted')
+      for (const run of ending) if (run.state !== 'parked') run.stop('interrupted')
     })
-    await Promise.all(ending.map((run) => run.rested))
+    // A store that hangs must not keep the server from leaving.
+    const late = Promise.withResolvers<void>()
+    const stopDeadline = wheel.schedule(graceMs + 2 * limits.graceMs, late.resolve)
+    await Promise.race([late.promise, this.#rest(ending)])
     stopTimer()
-    const known = [...this.#known.values()].flatMap(({ run }) => run ?? [])
-    for (const run of known) if (run.hasBackground) run.stop('interrupted')
-    await Promise.all(known.map((run) => run.stored))
+    stopDeadline()
   }
 
+  /** Parked, or behind another run. */
+  #isWaiting(run: Run): boolean {
+    if (run.state === 'queued') return !this.#lanes.get(run.thread.key)?.isActive(run)
+    return run.state === 'parked'
+  }
+
+  /** Resolves when the runs have ended, with all they did beside it, and everything is stored. */
+  async #rest(ending: readonly Run[]): Promise<void> {
+    await Promise.all(ending.map((run) => run.rested))
+    const known = [...this.#known.values()].flatMap(({ run }) => run ?? [])
+    for (const run of known) run.cancelBackground()
+    await Promise.all([...known, ...this.#settling].map((run) => run.stored))
+  }
+
+  /** What was lost ends first, what is parked has its thread, and what waits comes behind all that. */
   async #recover(): Promise<void> {
-    const { store, logger } = this.#options
-    for (const record of await store.runs.unfinished()) {
-      try {
-        await this.#restore(record)
-      } catch (error) {
-        logger.error({ runId: record.id, error }, 'a run could not be recovered')
-      }
-    }
+    const { store } = this.#options
+    const records = await store.runs.unfinished()
+    const isWaiting = ({ state }: RunRecord): boolean => state === 'parked' || state === 'queued'
+    for (const record of records) if (!isWaiting(record)) await this.#restore(record)
+    for (const record of records) if (record.state === 'parked') await this.#restore(record)
+    for (const record of records) if (record.state === 'queued') await this.#restore(record)
   }
 
   async #restore(record: RunRecord): Promise<void> {
+    try {
+      await this.#takeUp(record)
+    } catch (error) {
+      this.#options.logger.error({ runId: record.id, error }, 'a run could not be recovered')
+    }
+  }
+
+  async #takeUp(record: RunRecord): Promise<void> {
     const { store, log } = this.#options
     const { thread, id, state } = record
     const approvals = await store.approvals.ofRun(thread.owner, id)
     // Brings the messages that are open into the log.
-    await log.snapshot(thread)
-    const run = this.#make(record)
+    const { messages } = await log.snapshot(thread)
+    const run = this.#make(record, { created: Promise.resolve() })
     if (state !== 'queued' && state !== 'parked') return run.lose(approvals)
     const place = this.#laneOf(thread).add(run, 'enqueue')
     const status = place === 'active' ? 'started' : 'queued'
     this.#know(run, Promise.resolve({ ...sentOf(run), status }))
-    if (state === 'parked') run.restore(approvals)
-    else if (place === 'active') await this.#begin(run)
+    if (state === 'parked') run.restore(approvals, decisionsIn(messages))
+    else if (place === 'active') await this.#beginNext(run)
   }
 
   /** A run that this process has forgotten, or never knew, may still be in the store. */
@@ -179,6 +207,8 @@ export class Runs {
     assertSame(record, { threadId: payload.threadId, fingerprint: ids.fingerprint })
     const { endSeq, startSeq = endSeq } = record
     if (startSeq === undefined || endSeq === undefined) throw draining()
+    // The store knows it better than a note of it would.
+    this.#known.delete(ownedKey(thread.owner, ids.id))
     const [started, ended] = [Promise.resolve(startSeq), Promise.resolve(endSeq)]
     return { thread: record.thread, runId: record.id, status: 'started', started, ended }
   }
@@ -191,30 +221,38 @@ export class Runs {
     const lane = this.#laneOf(thread)
     const whenBusy = payload.whenBusy ?? this.#options.whenBusy
     lane.assertRoom(whenBusy)
-    if (!lane.isBusy) users.assertRun(principal, this.#goingOf(principal))
+    if (!lane.isBusy || whenBusy === 'interrupt') users.assertRun(principal, this.#runsOf(principal, lane))
     const record = recordOf(request, { ...ids, agent: agent.name })
-    const run = this.#make(record, apiKey)
+    const created = Promise.withResolvers<void>()
+    const run = this.#make(record, { created: created.promise, apiKey })
     const place = lane.add(run, whenBusy)
-    const created = store.threads
-      .open(thread, textOf(record.input).slice(0, TITLE_CHARS))
-      .then(() => store.runs.create(record))
-    this.#created.set(run, created)
-    const sent = created.then(async (): Promise<Sent> => {
+    const sent = created.promise.then(async (): Promise<Sent> => {
       if (place === 'active') await this.#begin(run)
       return { ...sentOf(run), status: place === 'active' ? 'started' : 'queued' }
     })
     this.#know(run, sent)
-    created.catch(() => this.#release(run))
+    // One that begins at once is never begun again: after a restart it would do everything twice.
+    const state = place === 'active' ? 'running' : 'queued'
+    store.threads
+      .open(thread, textOf(record.input).slice(0, TITLE_CHARS))
+      .then(() => store.runs.create({ ...record, state }))
+      .then(created.resolve, (error: unknown) => {
+        this.#release(run)
+        created.reject(error)
+      })
     return sent
   }
 
-  #make(record: RunRecord, apiKey?: string): Run {
+  #make(record: RunRecord, given: { created: Promise<void>; apiKey?: string | undefined }): Run {
     const run = new Run({
       ...this.#options,
+      apiKey: given.apiKey,
+      created: given.created,
       record,
-      apiKey,
       onEnd: (ended) => {
         this.#release(ended)
+        this.#settling.add(ended)
+        void ended.rested.then(() => this.#settling.delete(ended))
         this.#remember(ended)
       },
       onIdle: (ended) => this.#remember(ended),
@@ -226,29 +264,36 @@ export class Runs {
   #laneOf(thread: ThreadRef): Lane {
     let lane = this.#lanes.get(thread.key)
     if (!lane) {
-      lane = new Lane(this.#options.limits, (run) => void this.#begin(run))
+      lane = new Lane(this.#options.limits, (run) => void this.#beginNext(run))
       this.#lanes.set(thread.key, lane)
     }
     return lane
   }
 
+  /** @throws what keeps it from being told of at all */
   async #begin(run: Run): Promise<void> {
     const { log, store, limits } = this.#options
     const { thread } = run
-    try {
-      await this.#created.get(run)
-    } catch {
-      // It was refused, and told so.
-      return
-    }
+    let history
     try {
       const snapshot = await log.snapshot(thread)
-      const { history } = await readHistory(store.threads, thread, { snapshot, limits, reasoning: true })
-      // The next process begins it.
-      if (this.#draining && store.isDurable) return
-      await run.start(history)
+      history = (await readHistory(store.threads, thread, { snapshot, limits, reasoning: true })).history
     } catch (error) {
-      run.fail(error)
+      return run.fail(error)
+    }
+    await run.start(history)
+  }
+
+  /** The turn of a run that waited has come. */
+  async #beginNext(run: Run): Promise<void> {
+    const { store, logger } = this.#options
+    // The next process begins it.
+    if (this.#draining && store.isDurable) return
+    try {
+      await run.willBegin()
+      await this.#begin(run)
+    } catch (error) {
+      logger.error({ runId: run.id, error }, 'a run that waited could not begin')
     }
   }
 
@@ -261,14 +306,16 @@ export class Runs {
     if (lane?.isEmpty) this.#lanes.delete(key)
   }
 
-  /** Runs of a principal that take something: neither parked nor behind another one. */
-  #goingOf({ id }: Principal): number {
-    let count = 0
+  /** The runs of a principal, but for the active one of a lane that another is to take the place of. */
+  #runsOf({ id }: Principal, freed: Lane): { going: number; parked: number } {
+    let going = 0
+    let parked = 0
     for (const run of this.#unended) {
-      if (run.record.principal.id !== id || run.state === 'parked') continue
-      if (this.#lanes.get(run.thread.key)?.isActive(run)) count++
+      if (run.record.principal.id !== id || freed.isActive(run)) continue
+      if (run.state === 'parked') parked++
+      else if (this.#lanes.get(run.thread.key)?.isActive(run)) going++
     }
-    return count
+    return { going, parked }
   }
 
   #know(run: Run, sent: Promise<Sent>): void {
@@ -280,11 +327,9 @@ export class Runs {
     const key = ownedKey(run.thread.owner, run.id)
     const known = this.#known.get(key)
     if (known && !run.hasBackground) this.#known.set(key, { ...known, run: undefined, outcome: run.outcome })
-    if (this.#known.size <= this.#options.limits.rememberedRuns) return
     for (const [key, { run }] of this.#known) {
-      if (run && run.state !== 'ended') continue
-      this.#known.delete(key)
-      return
+      if (this.#known.size <= this.#options.limits.rememberedRuns) return
+      if (!run || run.state === 'ended') this.#known.delete(key)
     }
   }
 }
@@ -317,6 +362,17 @@ function recordOf(
 
 function sentOf({ thread, id, started, ended }: Run): Omit<Sent, 'status'> {
   return { thread, runId: id, started, ended }
+}
+
+/** The approvals that messages show as decided. */
+function decisionsIn(messages: readonly StoredMessage[]): ReadonlySet<string> {
+  const decided = new Set<string>()
+  for (const { message } of messages) {
+    for (const part of message.parts) {
+      if (part.type === 'tool' && part.approval?.approved !== undefined) decided.add(part.approval.approvalId)
+    }
+  }
+  return decided
 }
 
 function draining(): GatewayError {

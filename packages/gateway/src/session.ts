@@ -183,8 +183,11 @@ export class Session {
 
   /** A connection that follows the thread already gets the run's events there, and no second copy. */
   #followRun(sent: Sent, options: { reasoning: boolean; onRunEnd: (() => void) | undefined }): void {
-    const { id } = sent.thread
+    const { id, key } = sent.thread
     if (this.#closed) return
+    const following = this.#subscriptions.get(id)
+    // By that id the client may have meant somebody else's thread, as long as that was open to it.
+    if (following && following.thread.key !== key) this.#unsubscribe({ threadId: id })
     if (!this.#subscriptions.has(id)) this.#followFromStart(sent, options)
     // Of several runs that wait, a later one may begin first.
     const start = this.#unplaced.get(id)
@@ -201,7 +204,7 @@ export class Session {
       ...(onRunEnd && { onEnd: onRunEnd }),
     })
     this.#subscriptions.set(thread.id, subscription)
-    if (onRunEnd) void sent.ended.then((seq) => subscription.endAt(seq))
+    if (onRunEnd) sent.ended.then((seq) => subscription.endAt(seq), this.#options.onFailure)
     const start = Promise.withResolvers<number>()
     this.#unplaced.set(thread.id, start)
     start.promise

@@ -60,7 +60,7 @@ export interface ThreadStore {
 }
 
 /** How many owners of one id a store names. */
-export const OWNERS = 16
+export const OWNERS = 100
 
 /** Where the numbers of a thread's events go on when the log that held them is gone. */
 export interface Numbering {

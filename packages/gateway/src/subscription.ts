@@ -71,6 +71,10 @@ export class Subscription {
     this.#encoding = { dialect, reasoning, framing: link.framing }
   }
 
+  get thread(): ThreadRef {
+    return this.#options.thread
+  }
+
   /** How many events it is behind. */
   get lag(): number {
     return Math.max(0, (this.#follow?.window.headSeq ?? 0) - this.#position)

@@ -47,13 +47,14 @@ export class UserLimits {
     })
   }
 
-  /** @param going - How many runs of the principal go on. @throws GatewayError `too-many-runs` */
-  assertRun({ id }: Principal, going: number): void {
-    const { userRuns } = this.#limits
-    if (id === ANONYMOUS.id || userRuns === 0 || going < userRuns) return
-    throw new GatewayError('too-many-runs', `A user may have ${userRuns} runs going on at once.`, {
-      retryAfterMs: RETRY_MS,
-    })
+  /** @param has - How many runs of the principal there are already. @throws GatewayError `too-many-runs` */
+  assertRun({ id }: Principal, has: { going: number; parked: number }): void {
+    if (id === ANONYMOUS.id) return
+    const { userRuns, userParkedRuns } = this.#limits
+    const isFull = userRuns > 0 && has.going >= userRuns
+    if (!isFull && (userParkedRuns === 0 || has.parked < userParkedRuns)) return
+    const what = isFull ? `${userRuns} runs going on at once` : `${userParkedRuns} runs waiting for approval`
+    throw new GatewayError('too-many-runs', `A user may have ${what}.`, { retryAfterMs: RETRY_MS })
   }
 
   #leave(id: string): void {

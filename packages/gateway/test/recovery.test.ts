@@ -1,57 +1,12 @@
-import { type Runnable, defineAgent } from '@turnpike/agents'
+import { defineAgent } from '@turnpike/agents'
 import type { ThreadEvent } from '@turnpike/protocol'
-import { type EventDraft, type Store, type ThreadRef, ANONYMOUS, Gateway, threadRef } from '@turnpike/gateway'
-import { MemoryLog } from '@turnpike/gateway/memory-log'
+import { type Gateway, ANONYMOUS, threadRef } from '@turnpike/gateway'
 import { sqliteStore } from '@turnpike/gateway/sqlite-store'
 import { puppetAgent } from '@turnpike/testkit'
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { LinkClient, parkingAgent, recordingLogger, waitingAgent } from './harness.ts'
-
-/** A log that writes down what it was given. */
-class RecordingLog extends MemoryLog {
-  readonly drafts: (EventDraft & { readonly thread: string })[] = []
-
-  isDead = false
-
-  override append(thread: ThreadRef, draft: EventDraft): number | Promise<number> {
-    if (!this.isDead) this.drafts.push({ ...draft, thread: thread.id })
-    return super.append(thread, draft)
-  }
-}
-
-/** A process on a store that stays when it is gone; what it still does after that comes to nothing. */
-function processOn(
-  store: Store,
-  agents: readonly Runnable[],
-): { gateway: Gateway; log: RecordingLog; die: () => void } {
-  let alive = true
-  const guarded = <Port extends object>(port: Port): Port =>
-    new Proxy(port, {
-      get(target, name) {
-        const member: unknown = Reflect.get(target, name)
-        if (typeof member !== 'function') return member
-        return (...given: unknown[]): unknown =>
-          alive ? Reflect.apply(member, target, given) : new Promise(() => {})
-      },
-    })
-  const { threads, numbering, runs, approvals, tickets } = store
-  const mine = {
-    ...store,
-    threads: guarded(threads),
-    numbering: guarded(numbering),
-    runs: guarded(runs),
-    approvals: guarded(approvals),
-    tickets: guarded(tickets),
-  }
-  const log = new RecordingLog({ numbering: mine.numbering })
-  const gateway = new Gateway({ log, store: mine, agents, logger: recordingLogger() })
-  const die = (): void => {
-    alive = false
-    log.isDead = true
-  }
-  return { gateway, log, die }
-}
+import { LinkClient, parkingAgent, waitingAgent } from './harness.ts'
+import { type RecordingLog, durableStore, processOn } from './restarts.ts'
 
 const worker = defineAgent({
   name: 'worker',
@@ -146,7 +101,7 @@ test('whatever dies when, every accepted run begins at most once, ends exactly o
 }, 60_000)
 
 async function playSchedule(steps: readonly Step[]): Promise<void> {
-  const store = { ...sqliteStore(), isDurable: true, close: () => Promise.resolve() }
+  const store = durableStore()
   const puppet = puppetAgent('puppet')
   const agents = [puppet, parkingAgent(), worker]
   const logs: RecordingLog[] = []

@@ -41,12 +41,13 @@ export const LIMITS = {
   subscriptions: 64,
   /** Connections a gateway holds. Above it: `too-many-connections`. */
   connections: 10_000,
-  /** The same for each authenticated user; 0 is no limit. */
+  /** The same for each authenticated user. Here and in the next three, 0 is no limit. */
   userConnections: 0,
   /** Commands and HTTP requests of one authenticated user a minute, over all connections. Above it: `rate-limited`. */
   userCommandsPerMinute: 3_000,
-  /** Runs of one authenticated user that go on at once. Above it: `too-many-runs`. */
+  /** Runs of one authenticated user that go on at once, and that wait for approval. Above: `too-many-runs`. */
   userRuns: 5,
+  userParkedRuns: 50,
   /** Runs waiting behind the active one of a thread. Above it: `thread-busy`. */
   queuedRuns: 8,
   /** Finished runs whose id is still remembered, so that sending it again starts nothing. */

@@ -64,9 +64,11 @@ export class MemoryLog implements EventLog {
     const left = entry.reserved - entry.window.headSeq
     if (left * 2 < this.#limits.seqBlock) {
       const reserved = this.#reserve(entry)
-      if (draft.type === 'start') return reserved.then(() => entry.window.append(draft, this.#now()))
       // Tried again with the next event. Ids hold the time as well, so even a number given twice is told apart.
       reserved.catch(() => {})
+      if (draft.type === 'start' && left <= 0) {
+        return reserved.then(() => entry.window.append(draft, this.#now()))
+      }
     }
     return entry.window.append(draft, this.#now())
   }
@@ -89,7 +91,8 @@ export class MemoryLog implements EventLog {
   /** Lets go of everything; numbers that were not used are given back. */
   async close(): Promise<void> {
     clearInterval(this.#sweeper)
-    for (const entry of this.#entries.values()) await this.#settle(entry)
+    // What cannot be settled is begun above, next time.
+    for (const entry of this.#entries.values()) await this.#settle(entry).catch(() => {})
   }
 
   #known(thread: ThreadRef): Entry | undefined {

@@ -61,12 +61,15 @@ export function createGatewayServer(options: GatewayServerOptions = {}): Gateway
       return `http://${family === 'IPv6' ? `[${address}]` : address}:${taken}`
     },
     async close(graceMs) {
-      await gateway.drain(graceMs)
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()))
-      server.closeIdleConnections()
-      const lingering = setTimeout(() => server.closeAllConnections(), 1_000)
-      await closed
-      clearTimeout(lingering)
+      try {
+        await gateway.drain(graceMs)
+      } finally {
+        const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+        server.closeIdleConnections()
+        const lingering = setTimeout(() => server.closeAllConnections(), 1_000)
+        await closed
+        clearTimeout(lingering)
+      }
     },
   }
 }

@@ -22,6 +22,11 @@ export class SqlNumbering implements Numbering {
         .where('id', '=', id)
         .executeTakeFirst()
       if (!thread) return { head: ORIGIN, open: [] }
+      const head = headOf(thread)
+      // From now on this is the head: clients are told of it, and it has to be the same after another restart.
+      if (head !== (thread.head ?? ORIGIN)) {
+        await db.updateTable('threads').set({ head, reserved: null }).where('key', '=', thread.key).execute()
+      }
       const open = await db
         .with('open', (runs) =>
           runs
@@ -38,7 +43,7 @@ export class SqlNumbering implements Numbering {
         .orderBy('is_answer')
         .orderBy('messages.key')
         .execute()
-      return { head: headOf(thread), open: open.map(({ body, seq }) => ({ message: fromJson(body), seq })) }
+      return { head, open: open.map(({ body, seq }) => ({ message: fromJson(body), seq })) }
     })
   }
 

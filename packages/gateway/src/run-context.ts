@@ -1,0 +1,26 @@
+import { type RunContext, createArtifacts, createMemories } from '@turnpike/agents'
+import type { RunRecord, Store } from './store.ts'
+
+export interface RunContextOptions extends Pick<RunContext, 'signal' | 'emit' | 'background' | 'approvals'> {
+  readonly record: RunRecord
+  readonly store: Store
+  readonly apiKey: string | undefined
+}
+
+/** What an agent knows of its run, and how it reports. */
+export function createRunContext(options: RunContextOptions): RunContext {
+  const { record, store, apiKey, signal, emit, background, approvals } = options
+  const { id, thread, principal } = record
+  return {
+    runId: id,
+    threadId: thread.id,
+    principal,
+    signal,
+    emit,
+    background,
+    approvals,
+    artifacts: createArtifacts({ store: store.artifacts(thread), emit }),
+    memories: createMemories({ store: store.memories(thread, principal.id), emit }),
+    ...(apiKey !== undefined && { apiKey }),
+  }
+}
