@@ -76,7 +76,9 @@ test(`fifty clients cut again and again, on both wires, have every event once an
   // A thread has to be there before it can be followed.
   const talks = threads.map(talk)
   await expect
-    .poll(async () => (await server.gateway.store.threads.list('anonymous', { limit: 100 })).length)
+    .poll(async () => (await server.gateway.store.threads.list('anonymous', { limit: 100 })).length, {
+      timeout: 20_000,
+    })
     .toBe(CLIENTS)
   const followed = await Promise.all(threads.map(follow))
   await Promise.all(talks)

@@ -188,11 +188,14 @@ async function turn(): Promise<void> {
   for (let i = 0; i < 3; i++) await new Promise(setImmediate)
 }
 
+function visibleTo({ reasoning }: Reader): (event: ThreadEvent) => boolean {
+  return (event) => reasoning || event.type !== 'text-delta' || event.channel === 'answer'
+}
+
 /** What a reader got is every event it may see, once and in order, or a history in its place. */
 function expectWhole(reader: Reader, log: readonly ThreadEvent[]): void {
   let last = reader.from
-  const visible = (event: ThreadEvent): boolean =>
-    reader.reasoning || event.type !== 'text-delta' || event.channel === 'answer'
+  const visible = visibleTo(reader)
   for (const frame of reader.link.frames as (ThreadEvent & { head?: never })[] | { head: string }[]) {
     if ('history' in frame) {
       last = expectHistory(frame as unknown as HistoryRecord & { type: 'reset' }, reader, log)
@@ -213,16 +216,13 @@ function expectWhole(reader: Reader, log: readonly ThreadEvent[]): void {
 
 function expectHistory(
   { head, history, more }: Pick<HistoryRecord & { type: 'reset' }, 'head' | 'history' | 'more'>,
-  { reasoning }: Reader,
+  reader: Reader,
   log: readonly ThreadEvent[],
 ): number {
   const seq = seqOf(head)
-  const folded = mergeDeltas(log.slice(0, seq)).reduce<readonly Message[]>(reduce, [])
-  const seen = folded.map(({ id, status, parts }) => ({
-    id,
-    status,
-    parts: parts.filter((part) => reasoning || part.type !== 'reasoning'),
-  }))
+  const visible = visibleTo(reader)
+  const folded = mergeDeltas(log.slice(0, seq).filter(visible)).reduce<readonly Message[]>(reduce, [])
+  const seen = folded.map(({ id, status, parts }) => ({ id, status, parts }))
   const told = history.map(({ id, status, parts }) => ({ id, status, parts }))
   expect(told).toEqual(seen.slice(-told.length))
   if (!more) expect(told).toHaveLength(seen.length)
