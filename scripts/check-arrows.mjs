@@ -21,7 +21,16 @@ const MAY_IMPORT = {
   'gateway/manager': ['gateway', 'protocol', 'agents'],
   'gateway/presets': ['gateway', 'gateway/*', 'protocol', 'protocol/*', 'agents', 'agents/*'],
   testkit: ['protocol', 'protocol/*', 'agents', 'agents/*', 'gateway', 'gateway/*'],
-  'apps/gateway': ['protocol', 'protocol/*', 'agents', 'agents/*', 'gateway', 'gateway/*', 'apps/playground'],
+  'apps/gateway': [
+    'protocol',
+    'protocol/*',
+    'client',
+    'agents',
+    'agents/*',
+    'gateway',
+    'gateway/*',
+    'apps/playground',
+  ],
   'apps/playground': ['protocol', 'protocol/*', 'client', 'client/*'],
 }
 
