@@ -22,6 +22,12 @@ export interface ConnectionInfo {
   readonly since: number
 }
 
+/** As somebody sees it. */
+export interface ListedConnection extends ConnectionInfo {
+  /** Whether it is of the user who asks. */
+  readonly own: boolean
+}
+
 /** One who is connected. */
 interface Connected {
   readonly id: string
@@ -43,10 +49,10 @@ export class Sessions {
   }
 
   /** The connections that a principal may see, the oldest first. */
-  list(principal: Principal): readonly ConnectionInfo[] {
+  list(principal: Principal): readonly ListedConnection[] {
     return [...this.#sessions.values()]
       .filter((session) => maySee(principal, session))
-      .map((session) => session.info)
+      .map((session) => ({ ...session.info, own: session.principal.id === principal.id }))
   }
 
   /** Closes one; its client may come back. @throws GatewayError `unknown-connection` */
