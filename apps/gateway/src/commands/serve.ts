@@ -12,7 +12,9 @@ export const serveCommand: Command = {
     const server = await serve(settings, process.env)
     const isOpen = !server.gateway.admission.isRequired
     console.log(`Turnpike is open at ${server.url}`)
-    console.log(`Threads are kept in ${settings.dataDir}; ${isOpen ? 'everybody is let in' : 'a token is required'}.`)
+    console.log(
+      `Threads are kept in ${settings.dataDir}; ${isOpen ? 'everybody is let in' : 'a token is required'}.`,
+    )
     await stopSignal()
     console.log('Closing: runs in progress may end. Once more to stop at once.')
     await server.close()
