@@ -7,6 +7,7 @@ export { type ThreadSubscription, type ThreadUpdate } from './subscription.ts'
 export { type Surroundings } from './surroundings.ts'
 export {
   type AgentInfo,
+  type Artifact,
   type FollowOptions,
   type MessagePage,
   type PageOptions,

@@ -52,6 +52,16 @@ export interface MessagePage {
   readonly before?: number
 }
 
+/** Something that an agent made in a thread. */
+export interface Artifact {
+  readonly id: string
+  readonly version: number
+  readonly kind: string
+  readonly title: string
+  /** JSON. */
+  readonly content: unknown
+}
+
 export interface ThreadPage {
   readonly threads: readonly ThreadSummary[]
   /** Given where there may be older ones. */
@@ -117,6 +127,12 @@ export interface Threads {
     threadId: string,
     page?: PageOptions<number> & { readonly reasoning?: boolean },
   ): Promise<MessagePage>
+  /** An artifact of a thread: its latest version, or the one asked for. @throws GatewayError `unknown-artifact` */
+  artifact(
+    threadId: string,
+    id: string,
+    options?: { readonly version?: number; readonly signal?: AbortSignal },
+  ): Promise<Artifact>
   /** A page of this user's threads, the latest first; with `search`, of those with all of its words in one text. */
   list(page?: ThreadPageOptions): Promise<ThreadPage>
 }
@@ -145,6 +161,10 @@ export function createThreads(options: ThreadsOptions): Threads {
     messages(threadId, { limit, before, reasoning, signal } = {}) {
       const query = queryOf({ limit, before, reasoning: reasoning ? 1 : undefined })
       return http.get(`/threads/${encodeURIComponent(threadId)}/messages${query}`, signal)
+    },
+    async artifact(threadId, id, { version, signal } = {}) {
+      const path = `/threads/${encodeURIComponent(threadId)}/artifacts/${encodeURIComponent(id)}`
+      return (await http.get<{ artifact: Artifact }>(path + queryOf({ version }), signal)).artifact
     },
     list({ limit, before, search, signal } = {}) {
       return http.get(`/threads${queryOf({ limit, before, q: search })}`, signal)

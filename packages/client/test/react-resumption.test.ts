@@ -12,7 +12,7 @@ test('what happened before the connection was there again counts as replayed, wh
   resumption.take(eventAt(1, 1_000), 1_005)
   expect(resumption.current).toBeUndefined()
   resumption.begin(mintEventId(1_000, 1), 5_000)
-  expect(resumption.current).toEqual({ replayed: 0, at: 5_000 })
+  expect(resumption.current).toEqual({ replayed: 0, fromHistory: false, at: 5_000 })
   resumption.take(eventAt(2, 3_000), 5_010)
   resumption.take({ ...eventAt(9, 4_990), covers: 7 }, 5_011)
   expect(resumption.current).toEqual({ replayed: 8, at: 5_000 })
@@ -30,12 +30,11 @@ test.each([-60_000, 60_000])('a server whose clock is %i ms off is counted right
   expect(resumption.current?.replayed).toBe(1)
 })
 
-test('a history that came in place of the events counts those it goes over', () => {
+test('a history that came in place of the events is told as such, and counts nothing', () => {
   const resumption = new Resumption()
   resumption.begin(mintEventId(1_000, 10), 5_000)
-  resumption.replaced(mintEventId(4_000, 50))
-  expect(resumption.current?.replayed).toBe(40)
+  resumption.replaced()
+  expect(resumption.current).toEqual({ replayed: 0, fromHistory: true, at: 5_000 })
   resumption.begin(mintEventId(4_000, 50), 6_000)
-  resumption.replaced(mintEventId(5_000, 3))
-  expect(resumption.current?.replayed).toBe(0)
+  expect(resumption.current).toEqual({ replayed: 0, fromHistory: false, at: 6_000 })
 })

@@ -28,6 +28,7 @@ export const ERRORS = {
   'unknown-thread': { http: 404, retry: 'never' },
   'unknown-run': { http: 404, retry: 'never' },
   'unknown-approval': { http: 404, retry: 'never' },
+  'unknown-artifact': { http: 404, retry: 'never' },
   'unknown-connection': { http: 404, retry: 'never' },
   'thread-busy': { http: 409, retry: 'after-delay' },
   'run-id-conflict': { http: 409, retry: 'never' },

@@ -62,6 +62,9 @@ export const Message = z.object({
   parts: z.array(MessagePart),
   runId: z.optional(z.string()),
   status: z.enum(['open', 'done', 'cancelled', 'failed']),
+  /** Of an answer: whose it is, and why it failed. */
+  agent: z.optional(z.string()),
+  error: z.optional(z.object({ code: z.string(), message: z.string() })),
   createdAt: z.number(),
 })
 

@@ -41,7 +41,11 @@ export function reduce(messages: readonly Message[], event: ThreadEvent): readon
     case 'approval-resolved':
       return updateParts(messages, event, (parts) => resolveApproval(parts, event))
     case 'error':
-      return updateAnswer(messages, event, (answer) => ({ ...endTools(answer), status: 'failed' }))
+      return updateAnswer(messages, event, (answer) => ({
+        ...endTools(answer),
+        status: 'failed',
+        error: event.error,
+      }))
     case 'finish': {
       const stopped = event.finishReason === 'cancelled' || event.finishReason === 'interrupted'
       return updateAnswer(messages, event, (answer) => ({
@@ -108,6 +112,7 @@ function answerTo(start: EventOf<'start'>): Message {
     parts: [],
     runId: start.runId,
     status: 'open',
+    agent: start.agent,
     createdAt: start.ts,
   }
 }

@@ -127,7 +127,7 @@ describe('one run', () => {
   test('opens with the message of the user and an open answer', () => {
     expect(fold(run([]))).toStrictEqual([
       userMessage,
-      { id: 'm2', role: 'assistant', parts: [], runId: 'r1', status: 'open', createdAt: 1 },
+      { id: 'm2', role: 'assistant', parts: [], runId: 'r1', agent: 'demo', status: 'open', createdAt: 1 },
     ])
   })
 

@@ -17,14 +17,14 @@ export interface AssistantMessageProps {
 /** An answer, as far as it has got. */
 export const AssistantMessage = memo(function AssistantMessage(props: AssistantMessageProps): ReactElement {
   const { message, facts, background, memories } = props
-  const { parts, status } = message
+  const { parts, status, agent, error } = message
   const isOpen = status === 'open'
   const last = parts.length - 1
   const part = parts[last]
   const isDecided = part?.type !== 'tool' || part.state !== 'approval'
   return (
     <article className="message-assistant" data-testid="message-assistant" data-status={status}>
-      <h2 className="unseen">{facts?.agent || 'The agent'} answered</h2>
+      <h2 className="unseen">{agent ?? 'The agent'} answered</h2>
       <div className="parts" data-waiting={(isOpen && part?.type !== 'text' && isDecided) || undefined}>
         {parts.map((each, index) => (
           // A part keeps its place for good.
@@ -35,7 +35,7 @@ export const AssistantMessage = memo(function AssistantMessage(props: AssistantM
       {background.map((operation) => (
         <BackgroundOperation key={operation.id} operation={operation} />
       ))}
-      {!isOpen && <RunEnd status={status} isEmpty={parts.length === 0} facts={facts} />}
+      {!isOpen && <RunEnd {...{ status, agent, error, facts }} isEmpty={parts.length === 0} />}
     </article>
   )
 })

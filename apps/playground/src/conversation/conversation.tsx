@@ -34,7 +34,7 @@ export function Conversation(props: ConversationProps): ReactElement {
   const { reasoning } = settings
   const thread = useThreadStream({ threadId: props.threadId, reasoning, keepEvents: KEPT_EVENTS })
   const { threadId, messages, events, status, run, connection, approve, cancel } = thread
-  const { agents, agent, choose } = useAgentChoice(settings.agent)
+  const { agents, agent, choose } = useAgentChoice(props.threadId, messages, settings.agent)
   const facts = useThreadFacts(threadId, events)
   const noteSent = useMeasuring(events)
   const [text, setText] = useDraftText(threadId)
@@ -94,8 +94,13 @@ export function Conversation(props: ConversationProps): ReactElement {
         </div>
         <Announcer messages={messages} />
       </main>
-      {opened && opened.threadId === threadId ? (
-        <ArtifactPane artifact={facts.artifacts.get(opened.id)} onClose={() => open(undefined)} />
+      {opened?.threadId !== undefined && opened.threadId === threadId ? (
+        <ArtifactPane
+          threadId={opened.threadId}
+          artifactId={opened.id}
+          seen={facts.artifacts.get(opened.id)}
+          onClose={() => open(undefined)}
+        />
       ) : (
         isInspecting && <Inspector key={threadId} events={events} onClose={() => onInspect(false)} />
       )}

@@ -55,7 +55,9 @@ function ConnectionNote({ thread }: { readonly thread: LiveThread }): ReactEleme
   return (
     <p className="pill" data-kind="resumed" data-testid="resume-note">
       <Icon name="check" />
-      Resumed: {counted(resumed.replayed, 'event')}
+      {resumed.fromHistory
+        ? 'Back: the history is up to date'
+        : `Resumed: ${counted(resumed.replayed, 'event')}`}
       {resumed.replayed > 0 && ` in ${duration(tookMs)}`}
     </p>
   )
@@ -71,7 +73,9 @@ function ErrorNote({ thread }: { readonly thread: LiveThread }): ReactElement | 
   return (
     <p className="pill" data-kind="error" role="alert" data-testid="error-note">
       <code>{shown.code}</code> {shown.message}
-      {shown.code === 'unauthorized' && <a href="#/settings">Set a token</a>}
+      {(shown.code === 'unauthorized' || shown.code === 'token-expired') && (
+        <a href="#/settings">Set a token</a>
+      )}
     </p>
   )
 }

@@ -5,6 +5,9 @@ import type { RunFacts } from '../facts/run-facts.ts'
 
 export interface RunEndProps {
   readonly status: Message['status']
+  readonly agent: string | undefined
+  /** Why it failed. */
+  readonly error: Message['error']
   /** Nothing came of it. */
   readonly isEmpty: boolean
   /** Absent where the run was not seen here, as after a reload. */
@@ -12,7 +15,7 @@ export interface RunEndProps {
 }
 
 /** How a run ended, and what it took. */
-export function RunEnd({ status, isEmpty, facts }: RunEndProps): ReactElement | null {
+export function RunEnd({ status, agent, error, isEmpty, facts }: RunEndProps): ReactElement | null {
   if (status === 'cancelled' && isEmpty) {
     return (
       <footer className="run-end" data-testid="run-end" data-status={status}>
@@ -20,7 +23,6 @@ export function RunEnd({ status, isEmpty, facts }: RunEndProps): ReactElement | 
       </footer>
     )
   }
-  const error = status === 'failed' ? facts?.error : undefined
   return (
     <footer className="run-end" data-testid="run-end" data-status={status}>
       {status === 'failed' && (
@@ -29,7 +31,7 @@ export function RunEnd({ status, isEmpty, facts }: RunEndProps): ReactElement | 
         </p>
       )}
       {status === 'cancelled' && <span>Stopped</span>}
-      {facts && <span>{figuresOf(facts)}</span>}
+      <span>{facts ? figuresOf(facts) : agent}</span>
     </footer>
   )
 }

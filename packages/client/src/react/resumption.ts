@@ -2,8 +2,10 @@ import { type EventId, type ThreadEvent, seqOf } from '@turnpike/protocol'
 
 /** What the latest reconnect brought. */
 export interface Resumed {
-  /** Events that had happened meanwhile. */
+  /** Events that had happened meanwhile and came one by one. */
   readonly replayed: number
+  /** They were too many, or lost with the server: the history came in their place. */
+  readonly fromHistory: boolean
   /** When the connection was there again. */
   readonly at: number
 }
@@ -22,7 +24,7 @@ export class Resumption {
   /** The connection is there again; `head` was the last event known. */
   begin(head: EventId, now: number): void {
     this.#from = seqOf(head)
-    this.current = { replayed: 0, at: now }
+    this.current = { replayed: 0, fromHistory: false, at: now }
   }
 
   take(event: ThreadEvent, now: number): void {
@@ -35,9 +37,9 @@ export class Resumption {
   }
 
   /** A history came in place of the events. */
-  replaced(head: EventId): void {
+  replaced(): void {
     if (this.#from === undefined || !this.current) return
-    this.current = { ...this.current, replayed: Math.max(0, seqOf(head) - this.#from) }
+    this.current = { ...this.current, replayed: 0, fromHistory: true }
     this.#from = undefined
   }
 }

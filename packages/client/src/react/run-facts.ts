@@ -46,6 +46,12 @@ export class RunFacts {
     }
   }
 
+  /** A history came in place of events: what goes on in the background is not known any more. */
+  forget(): void {
+    if (!this.background.some(({ status }) => status === 'running')) return
+    this.background = this.background.filter(({ status }) => status !== 'running')
+  }
+
   /** Puts what came since the last time into {@link events}, of which the latest `keep` stay. */
   settle(keep: number): void {
     if (this.#fresh.length > 0 && keep > 0) this.events = [...this.events, ...this.#fresh].slice(-keep)

@@ -244,7 +244,8 @@ export class ThreadStore {
       const { messages, head, more = false } = update
       this.#older.rebase(messages, { shown: this.#snapshot.messages, more })
       this.#head = head
-      this.#resumption.replaced(head)
+      this.#resumption.replaced()
+      this.#facts.forget()
     }
     this.#live = update.messages
     this.#outgoing.settle(update.messages)

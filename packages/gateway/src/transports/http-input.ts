@@ -84,6 +84,11 @@ export function threadPageOf(c: Context<Env>): ThreadPage {
   return { ...page, before: { updatedAt: Number(updatedAt), id } }
 }
 
+/** The version that is asked for; undefined for the latest. @throws GatewayError `invalid-payload` */
+export function versionOf(c: Context<Env>): number | undefined {
+  return positive(c, 'version')
+}
+
 function limitOf(c: Context<Env>): number {
   return Math.min(positive(c, 'limit') ?? PAGE_LIMIT, LIMITS.historyMessages)
 }

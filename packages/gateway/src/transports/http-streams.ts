@@ -6,6 +6,7 @@ import { scheduleAt } from '../expiry.ts'
 import type { Gateway } from '../gateway.ts'
 import type { Admitted } from '../identity.ts'
 import { bytesOf } from '../link.ts'
+import type { Metrics } from '../metrics.ts'
 import type { Outcome, Session } from '../session.ts'
 import { resetOf } from '../subscription.ts'
 import { type Env, admittedOf, bodyOf, checked } from './http-input.ts'
@@ -42,6 +43,7 @@ interface Stream {
   readonly link: EventStream
   readonly session: Session
   readonly dialect: Dialect
+  readonly metrics: Metrics
   /** Ends the stream with the credential; returns what takes that back. */
   readonly expire: () => () => void
 }
@@ -64,13 +66,13 @@ function open(
   }
   const { expiresAt } = admitted
   const expire = (): (() => void) => (expiresAt === undefined ? () => {} : scheduleAt(wheel, expiresAt, end))
-  return { link, session, dialect, expire }
+  return { link, session, dialect, metrics: gateway.metrics, expire }
 }
 
 /** What fails until there is an outcome is answered in JSON; what follows is events. */
 async function answer(
   c: Context<Env>,
-  { link, session, dialect, expire }: Stream,
+  { link, session, dialect, metrics, expire }: Stream,
   asked: Promise<Outcome>,
 ): Promise<Response> {
   let stopExpiry = (): void => {}
@@ -85,7 +87,8 @@ async function answer(
     })
     if (opened) {
       stopExpiry = expire()
-      sayOpening(link, { threadId: c.req.param('thread') ?? '', answer: outcome.answer, dialect })
+      const threadId = c.req.param('thread') ?? ''
+      sayOpening(link, { threadId, answer: outcome.answer, dialect, metrics })
       outcome.begin?.()
     }
     return RESPONSE_ALREADY_SENT
@@ -98,10 +101,21 @@ async function answer(
 /** A reader whose place is gone gets a reset; one that named no place learns which one it has. */
 function sayOpening(
   link: EventStream,
-  { threadId, answer, dialect }: { threadId: string; answer: Outcome['answer']; dialect: Dialect },
+  {
+    threadId,
+    answer,
+    dialect,
+    metrics,
+  }: Pick<Stream, 'dialect' | 'metrics'> & {
+    threadId: string
+    answer: Outcome['answer']
+  },
 ): void {
   if (!('recovered' in answer) || answer.recovered) return
   const { cause } = answer
-  if (cause) link.write(bytesOf(link.framing, dialect.reset(resetOf({ id: threadId }, { ...answer, cause }))))
-  else link.mark(answer.head)
+  if (!cause) return link.mark(answer.head)
+  const frames = dialect.reset(resetOf({ id: threadId }, { ...answer, cause }))
+  const bytes = bytesOf(link.framing, frames)
+  link.write(bytes)
+  metrics.wire(link.framing.name).wrote(frames.length, bytes.length)
 }

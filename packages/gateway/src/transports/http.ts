@@ -5,7 +5,16 @@ import { cors } from 'hono/cors'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { Gateway } from '../gateway.ts'
 import { readHistory } from '../history.ts'
-import { type Env, bodyOf, checked, pageOf, principalOf, threadPageOf, ticketOf } from './http-input.ts'
+import {
+  type Env,
+  bodyOf,
+  checked,
+  pageOf,
+  principalOf,
+  threadPageOf,
+  ticketOf,
+  versionOf,
+} from './http-input.ts'
 import { addStreams } from './http-streams.ts'
 
 /** The HTTP routes of a gateway: JSON, and event streams in the given dialect. */
@@ -54,6 +63,15 @@ export function httpRoutes(gateway: Gateway, dialect: Dialect): Hono<Env> {
       ...pageOf(c),
     })
     return c.json({ messages: history, ...place })
+  })
+
+  app.get('/threads/:thread/artifacts/:artifact', async (c) => {
+    const principal = await principalOf(c, gateway)
+    const { threadId } = checked('thread.subscribe', { threadId: c.req.param('thread') })
+    const thread = await access.threadToRead(principal, threadId)
+    const artifact = await store.artifacts(thread).load(c.req.param('artifact'), versionOf(c))
+    if (!artifact) throw new GatewayError('unknown-artifact', 'There is no such artifact in this thread.')
+    return c.json({ artifact })
   })
 
   app.post('/approvals/:approval', async (c) => {
