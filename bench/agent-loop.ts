@@ -1,4 +1,4 @@
-/** What our loop costs over reading a model's stream: `node --conditions=@turnpike/source bench/agent-loop.ts`. */
+/** What our loop costs over reading a model's stream; by itself, or as the scenario `agent-loop` of `npm run bench`. */
 import type { LanguageModelV4, LanguageModelV4StreamPart } from '@ai-sdk/provider'
 import { createAgent } from '@turnpike/agents'
 import type { AgentYield, Runnable, RunContext, RunInput } from '@turnpike/agents'
@@ -204,8 +204,10 @@ const ways = {
 }
 console.log(`${RUNS} runs of ${RATE} deltas/s for ${SECONDS} s, latency from the time a delta is due`)
 const rows = []
+const steady: Record<string, Paced> = {}
 for (const [way, read] of Object.entries(ways)) {
-  const { cpuPercent, p50, p99 } = await paced(read)
+  const { cpuPercent, p50, p99 } = (steady[way] = await paced(read))
   rows.push({ way, 'CPU %': cpuPercent.toFixed(0), 'p50 ms': p50.toFixed(2), 'p99 ms': p99.toFixed(2) })
 }
 console.table(rows)
+process.send?.({ costs, steady })

@@ -1,4 +1,4 @@
-/** What reading a large store takes: `node --conditions=@turnpike/source bench/store.ts`. */
+/** What reading a large store takes; by itself, or as the scenario `store` of `npm run bench`. */
 import { type Store, threadRef } from '@turnpike/gateway'
 import { type StoredMessage } from '@turnpike/gateway/store'
 import { sqliteStore } from '@turnpike/gateway/sqlite-store'
@@ -188,7 +188,7 @@ try {
       'p99 CPU ms': cpuP99.toFixed(3),
     })),
   )
-  console.log(JSON.stringify({ bench: 'store', megabytes, seconds, rows }))
+  process.send?.({ megabytes, seconds, rows })
   await store.close()
 } finally {
   rmSync(folder, { recursive: true, force: true })

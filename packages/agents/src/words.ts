@@ -13,6 +13,11 @@ const IS_SPACELESS = new RegExp(`^[${SPACELESS}]`, 'v')
 /** Beyond this a word is cut; nobody looks for more of it. */
 const WORD_CHARS = 64
 
+// oxlint-disable-next-line no-control-regex
+const NOT_ASCII = /[^\x00-\x7f]/
+const ASCII_WORDS = /[a-z0-9]+/g
+const LONG_WORD = /[a-zA-Z0-9]{65}/
+
 const segmenter = new Intl.Segmenter('en', { granularity: 'word' })
 
 /**
@@ -22,6 +27,11 @@ const segmenter = new Intl.Segmenter('en', { granularity: 'word' })
  * letters and digits in a row.
  */
 export function wordsOf(text: string): ReadonlySet<string> {
+  // Most texts: no folding of letters to be done, and parted several times as fast.
+  if (!NOT_ASCII.test(text)) {
+    const plain = text.toLowerCase().match(ASCII_WORDS) ?? []
+    return new Set(LONG_WORD.test(text) ? plain.map(cut) : plain)
+  }
   const words = new Set<string>()
   for (const [piece] of text.normalize('NFKC').toLowerCase().matchAll(PIECES)) {
     if (!IS_SPACELESS.test(piece)) words.add(piece.length > WORD_CHARS ? cut(piece) : piece)

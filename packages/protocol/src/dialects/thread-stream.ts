@@ -35,12 +35,19 @@ function decodeRequest(text: string): Request {
 function stringifyEvent(event: ThreadEvent): string {
   if (event.type !== 'text-delta') return JSON.stringify(event)
   const covers = event.covers === undefined ? '' : `,"covers":${event.covers}`
+  // Deltas of one run follow each other: their ids are written once.
+  if (event.threadId !== latest.threadId || event.runId !== latest.runId) {
+    const { threadId, runId } = event
+    const json = `,"type":"text-delta","threadId":${JSON.stringify(threadId)},"runId":${JSON.stringify(runId)},"ts":`
+    latest = { threadId, runId, json }
+  }
   return (
-    `{"id":"${event.id}","seq":${event.seq},"type":"text-delta","threadId":${JSON.stringify(event.threadId)}` +
-    `,"runId":${JSON.stringify(event.runId)},"ts":${event.ts}${covers}` +
+    `{"id":"${event.id}","seq":${event.seq}${latest.json}${event.ts}${covers}` +
     `,"delta":${JSON.stringify(event.delta)},"channel":"${event.channel}"}`
   )
 }
+
+let latest = { threadId: '', runId: '', json: '' }
 
 function notARequest(expected: string): GatewayError {
   return new GatewayError('invalid-frame', `A frame is { id, command, payload }; this one lacks ${expected}.`)

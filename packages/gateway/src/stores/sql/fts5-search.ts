@@ -25,7 +25,9 @@ const LAST = '\u{10ffff}'
  * it gives the first one.
  */
 export class Fts5Search implements TextSearch {
-  readonly #known = new Set<string>()
+  /** By owner. */
+  readonly #known = new Map<string, Set<string>>()
+  #knownCount = 0
 
   async migrate(db: Kysely<unknown>): Promise<void> {
     for (const index of ['titles', 'messages'] as const) {
@@ -37,12 +39,20 @@ export class Fts5Search implements TextSearch {
   }
 
   async learn(db: Kysely<Tables>, owner: string, words: ReadonlySet<string>): Promise<void> {
-    const unknown = termsOf(owner, words).filter((term) => !this.#known.has(term))
+    let known = this.#known.get(owner) ?? new Set()
+    const unknown: string[] = []
+    for (const word of words) if (!known.has(word)) unknown.push(word)
     if (unknown.length === 0) return
-    const list = JSON.stringify(unknown)
+    const list = JSON.stringify(termsOf(owner, unknown))
     await sql`insert or ignore into known_terms select value from json_each(${list})`.execute(db)
-    if (this.#known.size > MOST_KNOWN) this.#known.clear()
-    for (const term of unknown) this.#known.add(term)
+    this.#knownCount += unknown.length
+    if (this.#knownCount > MOST_KNOWN) {
+      this.#known.clear()
+      this.#knownCount = unknown.length
+      known = new Set()
+    }
+    this.#known.set(owner, known)
+    for (const word of unknown) known.add(word)
   }
 
   async add(
@@ -50,7 +60,8 @@ export class Fts5Search implements TextSearch {
     index: Indexed,
     { key, owner, words }: IndexedText,
   ): Promise<void> {
-    const text = termsOf(owner, words).join(' ')
+    const prefix = prefixOf(owner)
+    const text = words.size === 0 ? '' : prefix + Array.from(words).join(` ${prefix}`)
     await sql`insert or replace into ${tableOf(index)} (rowid, words) values (${key}, ${text})`.execute(
       transaction,
     )
@@ -83,8 +94,12 @@ function tableOf(index: Indexed): ReturnType<typeof sql.table> {
 
 /** A hash, since an owner may be called anything. No word of a text has a `=`. */
 function termsOf(owner: string, words: Iterable<string>): string[] {
-  const prefix = createHash('sha256').update(owner).digest('hex').slice(0, 16)
-  return Array.from(words, (word) => `${prefix}=${word}`)
+  const prefix = prefixOf(owner)
+  return Array.from(words, (word) => prefix + word)
+}
+
+function prefixOf(owner: string): string {
+  return `${createHash('sha256').update(owner).digest('hex').slice(0, 16)}=`
 }
 
 /** Makes a term a string of FTS5's language, so that it is never anything else of it. */
