@@ -55,6 +55,7 @@ export async function serve(
     store: sqliteStore(dataDir === undefined ? {} : { file: join(dataDir, 'turnpike.sqlite') }),
     limits: { userConnections: USER_CONNECTIONS },
     allowedOrigins,
+    metrics: true,
     routes(app) {
       if (existsSync(PAGE)) app.use(serveStatic({ root: PAGE }))
     },

@@ -197,8 +197,9 @@ export class Connection implements Attachment {
   }
 
   #admit(admitted: Admitted): void {
-    const { log, store, runs, approvals, access, users, sessions, limits, link, dialect } = this.#options
-    const parts = { log, store, runs, approvals, access, users, sessions, limits, link, dialect }
+    const { log, store, runs, approvals, access, users, sessions, limits, metrics, link, dialect } =
+      this.#options
+    const parts = { log, store, runs, approvals, access, users, sessions, limits, metrics, link, dialect }
     const onFailure = (error: unknown): void => this.goodbye(this.#reported(error))
     this.#session = new Session(admitted.principal, { ...parts, onFailure, dismiss: onFailure })
     this.#stopDeadline()
@@ -245,8 +246,11 @@ export class Connection implements Attachment {
   }
 
   #say(frames: readonly Frame[]): void {
-    const { link } = this.#options
-    if (!this.#closed) link.write(bytesOf(link.framing, frames))
+    const { link, metrics } = this.#options
+    if (this.#closed) return
+    const bytes = bytesOf(link.framing, frames)
+    link.write(bytes)
+    metrics.wire(link.framing.name).wrote(frames.length, bytes.length)
   }
 }
 

@@ -10,6 +10,8 @@ import { type FarewellOptions, type Leaver, farewell } from './farewell.ts'
 import type { EventLog } from './event-log.ts'
 import type { Attachment, Link } from './link.ts'
 import { type Logger, defaultLogger } from './logger.ts'
+import { Metrics } from './metrics.ts'
+import type { OpenTelemetry } from './run-spans.ts'
 import { Runs } from './runs.ts'
 import { Session } from './session.ts'
 import { Sessions } from './sessions.ts'
@@ -29,6 +31,8 @@ export interface GatewayOptions
   /** What happens to a message for a busy thread. @default 'enqueue' */
   readonly whenBusy?: WhenBusy
   readonly logger?: Logger
+  /** Traces runs: the module `@opentelemetry/api` as it is. @default nothing is traced */
+  readonly telemetry?: OpenTelemetry | undefined
 }
 
 /** Node reports a socket as drained only where it held this much; a lower mark would wait for ever. */
@@ -47,8 +51,9 @@ export class Gateway {
   readonly sessions = new Sessions()
   readonly admission: Admission
   readonly wheel = new TimerWheel()
+  readonly metrics = new Metrics()
   readonly logger: Logger
-  readonly #leavers = new Set<Leaver>()
+  readonly #leavers = new Map<Leaver, { readonly wire: string; readonly isAdmitted: () => boolean }>()
   #draining = false
 
   constructor(options: GatewayOptions) {
@@ -77,8 +82,9 @@ export class Gateway {
       wheel,
       logger,
     })
-    const { users, approvals: desk } = this
-    this.runs = new Runs({ log, store, limits, users, wheel, logger, desk, findAgent, whenBusy })
+    const { users, metrics, approvals: desk } = this
+    const parts = { log, store, limits, users, wheel, logger, desk, metrics }
+    this.runs = new Runs({ ...parts, findAgent, whenBusy, telemetry: options.telemetry })
   }
 
   /**
@@ -95,6 +101,18 @@ export class Gateway {
 
   get connectionCount(): number {
     return this.#leavers.size
+  }
+
+  /** How many connections of each wire there are, and how many of their users have authenticated. */
+  countConnections(): ReadonlyMap<string, { readonly all: number; readonly authenticated: number }> {
+    const counts = new Map<string, { all: number; authenticated: number }>()
+    for (const { wire, isAdmitted } of this.#leavers.values()) {
+      const count = counts.get(wire) ?? { all: 0, authenticated: 0 }
+      count.all++
+      if (this.admission.isRequired && isAdmitted()) count.authenticated++
+      counts.set(wire, count)
+    }
+    return counts
   }
 
   /** @throws GatewayError `draining` | `too-many-connections` */
@@ -118,7 +136,7 @@ export class Gateway {
       logger: this.logger,
       onClose: () => this.#leavers.delete(connection),
     })
-    this.#leavers.add(connection)
+    this.#leavers.set(connection, { wire: link.framing.name, isAdmitted: () => connection.isAdmitted })
     return connection
   }
 
@@ -142,16 +160,16 @@ export class Gateway {
       dismiss: close,
       onClose: () => this.#leavers.delete(leaver),
     })
-    this.#leavers.add(leaver)
+    this.#leavers.set(leaver, { wire: link.framing.name, isAdmitted: () => true })
     return session
   }
 
   #parts(): Pick<
     Gateway,
-    'log' | 'store' | 'runs' | 'approvals' | 'access' | 'users' | 'sessions' | 'limits'
+    'log' | 'store' | 'runs' | 'approvals' | 'access' | 'users' | 'sessions' | 'limits' | 'metrics'
   > {
-    const { log, store, runs, approvals, access, users, sessions, limits } = this
-    return { log, store, runs, approvals, access, users, sessions, limits }
+    const { log, store, runs, approvals, access, users, sessions, limits, metrics } = this
+    return { log, store, runs, approvals, access, users, sessions, limits, metrics }
   }
 
   /**
@@ -175,6 +193,6 @@ export class Gateway {
     const returnTicket: FarewellOptions['returnTicket'] = async (admitted) =>
       // Tickets of a store that ends with this process are good for nothing.
       this.store.isDurable ? admission.returnTicket(admitted) : undefined
-    await farewell([...this.#leavers], { returnTicket, logger })
+    await farewell([...this.#leavers.keys()], { returnTicket, logger })
   }
 }

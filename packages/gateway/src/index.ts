@@ -7,6 +7,8 @@ export { type GatewayOptions, Gateway } from './gateway.ts'
 export { type Attachment, type Framing, type Link, bytesOf } from './link.ts'
 export type { Authenticate, Identity } from './identity.ts'
 export type { Logger } from './logger.ts'
+export { Metrics } from './metrics.ts'
+export type { OpenTelemetry } from './run-spans.ts'
 export type { AllowedOrigins } from './origins.ts'
 export type { Store } from './store.ts'
 export {

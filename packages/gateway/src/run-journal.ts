@@ -1,6 +1,7 @@
 import type { Limits } from '@turnpike/protocol'
 import type { EventLog } from './event-log.ts'
 import type { Logger } from './logger.ts'
+import type { Metrics } from './metrics.ts'
 import type { RunChange, RunRecord, RunStore, StoredMessage } from './store.ts'
 import type { TimerWheel } from './timer-wheel.ts'
 
@@ -11,6 +12,7 @@ export interface RunJournalOptions {
   readonly limits: Limits
   readonly wheel: TimerWheel
   readonly logger: Logger
+  readonly metrics: Metrics
   /** Asked at each writing for what may have changed since the last one. */
   readonly current: () => RunChange
 }
@@ -64,7 +66,7 @@ export class RunJournal {
   }
 
   async #write(): Promise<void> {
-    const { store, run, current } = this.#options
+    const { store, run, current, metrics } = this.#options
     const change = { ...this.#pending, ...current() }
     this.#pending = {}
     try {
@@ -76,6 +78,7 @@ export class RunJournal {
       // Nothing more is said in a run that has ended; its background operations may still report.
       this.#isFinal ||= change.endSeq !== undefined
     } catch (error) {
+      metrics.checkpointsFailed.add()
       this.#pending = { ...change, ...this.#pending }
       this.touch()
       throw error

@@ -11,7 +11,6 @@ import {
   type CancelStatus,
   type EventOf,
   type EventPayload,
-  type Limits,
   type Message,
   GatewayError,
   textOf,
@@ -21,30 +20,25 @@ import type { ApprovalDesk } from './approvals.ts'
 import { checkAgentEvent, checkOutcome } from './agent-events.ts'
 import { pullAgent } from './agent-pull.ts'
 import { BackgroundOperations } from './background-operations.ts'
-import type { EventLog } from './event-log.ts'
 import { frozen } from './frozen.ts'
-import type { Logger } from './logger.ts'
 import { RunApprovals } from './run-approvals.ts'
 import { createRunContext } from './run-context.ts'
-import { RunJournal } from './run-journal.ts'
+import { RunJournal, type RunJournalOptions } from './run-journal.ts'
+import type { RunObserver } from './run-observer.ts'
 import { type Progress, RunRecorder } from './run-recorder.ts'
 import type { ApprovalRecord, RunRecord, Store } from './store.ts'
 import type { EventDraft } from './thread-window.ts'
-import type { TimerWheel } from './timer-wheel.ts'
 
-export interface RunOptions {
+export interface RunOptions extends Omit<RunJournalOptions, 'run' | 'store' | 'current'> {
   readonly record: RunRecord
   /** Asked when the run begins or goes on. */
   readonly findAgent: (name: string) => Runnable | undefined
   readonly apiKey: string | undefined
   /** Settled once it is in the store. Nothing is told of a run that could not be stored. */
   readonly created: Promise<void>
-  readonly log: EventLog
   readonly store: Store
   readonly desk: ApprovalDesk
-  readonly limits: Limits
-  readonly wheel: TimerWheel
-  readonly logger: Logger
+  readonly observe: RunObserver
   /** Called once the last event is in the log. */
   readonly onEnd: (run: Run) => void
   /** Called when the last background operation of an ended run has ended. */
@@ -466,11 +460,16 @@ export class Run {
     const appended = this.#options.log.append(this.thread, draft)
     if (draft.type === 'step-finish') this.#journal.checkpoint()
     else this.#journal.touch()
+    if (draft.type !== 'text-delta') this.#options.observe(draft)
     if (appended instanceof Promise) appended.catch((error: unknown) => this.#endFailed(error))
   }
 
-  #append(payload: EventPayload): number | Promise<number> {
-    return this.#options.log.append(this.thread, { ...payload, runId: this.id })
+  /** Tells of it only once it is in the log. */
+  async #append(payload: EventPayload): Promise<number> {
+    const draft = { ...payload, runId: this.id }
+    const seq = await this.#options.log.append(this.thread, draft)
+    this.#options.observe(draft)
+    return seq
   }
 
   #reportFailure(work: Promise<unknown>): void {

@@ -15,7 +15,10 @@ import type { EventLog } from './event-log.ts'
 import { readHistory } from './history.ts'
 import { Lane } from './lane.ts'
 import type { Logger } from './logger.ts'
+import type { Metrics } from './metrics.ts'
 import { Run } from './run.ts'
+import { type RunObserver, runObserver } from './run-observer.ts'
+import type { OpenTelemetry } from './run-spans.ts'
 import type { RunRecord, Store, StoredMessage } from './store.ts'
 import type { TimerWheel } from './timer-wheel.ts'
 import type { UserLimits } from './user-limits.ts'
@@ -29,6 +32,8 @@ export interface RunsOptions {
   readonly users: UserLimits
   readonly wheel: TimerWheel
   readonly logger: Logger
+  readonly metrics: Metrics
+  readonly telemetry: OpenTelemetry | undefined
   readonly desk: ApprovalDesk
   readonly findAgent: (name?: string) => Runnable | undefined
   readonly whenBusy: WhenBusy
@@ -152,6 +157,13 @@ export class Runs {
     stopDeadline()
   }
 
+  /** How many have not ended, by what they do. */
+  count(): Readonly<Record<'running' | 'queued' | 'parked', number>> {
+    const counts = { running: 0, queued: 0, parked: 0 }
+    for (const { state } of this.#unended) if (state !== 'ended') counts[state]++
+    return counts
+  }
+
   /** Parked, or behind another run. */
   #isWaiting(run: Run): boolean {
     if (run.state === 'queued') return !this.#lanes.get(run.thread.key)?.isActive(run)
@@ -246,6 +258,7 @@ export class Runs {
   #make(record: RunRecord, given: { created: Promise<void>; apiKey?: string | undefined }): Run {
     const run = new Run({
       ...this.#options,
+      observe: this.#observerOf(record),
       apiKey: given.apiKey,
       created: given.created,
       record,
@@ -259,6 +272,11 @@ export class Runs {
     })
     this.#unended.add(run)
     return run
+  }
+
+  #observerOf({ agent: name }: RunRecord): RunObserver {
+    const { model = null, provider = null } = this.#options.findAgent(name)?.info ?? {}
+    return runObserver({ name, model, provider }, this.#options)
   }
 
   #laneOf(thread: ThreadRef): Lane {

@@ -6,6 +6,7 @@ import type { Access } from './access.ts'
 import type { ApprovalDesk } from './approvals.ts'
 import type { EventLog } from './event-log.ts'
 import { type Link, bytesOf } from './link.ts'
+import type { Metrics } from './metrics.ts'
 import type { Runs, Sent } from './runs.ts'
 import type { ConnectionInfo, Sessions } from './sessions.ts'
 import type { Store } from './store.ts'
@@ -21,6 +22,7 @@ export interface SessionOptions {
   readonly users: UserLimits
   readonly sessions: Sessions
   readonly limits: Limits
+  readonly metrics: Metrics
   readonly link: Link
   readonly dialect: Dialect
   /** It cannot go on, since what it needs could not be read. */
@@ -221,7 +223,10 @@ export class Session {
 
   #reset({ thread }: Sent, opening: Parameters<typeof resetOf>[1]): void {
     if (this.#closed) return
-    const { link, dialect } = this.#options
-    link.write(bytesOf(link.framing, dialect.reset(resetOf(thread, opening))))
+    const { link, dialect, metrics } = this.#options
+    const frames = dialect.reset(resetOf(thread, opening))
+    const bytes = bytesOf(link.framing, frames)
+    link.write(bytes)
+    metrics.wire(link.framing.name).wrote(frames.length, bytes.length)
   }
 }

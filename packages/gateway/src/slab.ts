@@ -33,11 +33,15 @@ interface Page {
   readonly ends: number[]
   /** For each event, the last one up to it that a reader gets to see. */
   readonly visible: number[]
+  /** For each event, the frames of this page up to it; only where they are not one each. */
+  frames?: number[]
 }
 
 /** A run of bytes to write as they are, and the last event in them. */
 export interface Slice {
   readonly bytes: Uint8Array
+  /** How many frames they are. */
+  readonly frames: number
   readonly lastSeq: number
   readonly lastVisible: number
 }
@@ -80,6 +84,8 @@ export class Slab {
     let end = page.ends.at(-1) ?? 0
     for (const frame of frames) end = framing.write(frame, page.buffer, end)
     if (frames.length > 0) this.#lastVisible = event.seq
+    if (frames.length !== 1) page.frames ??= page.ends.map((_, index) => index + 1)
+    page.frames?.push((page.frames.at(-1) ?? 0) + frames.length)
     page.ends.push(end)
     page.visible.push(this.#lastVisible)
     this.#nextSeq = event.seq + 1
@@ -98,9 +104,11 @@ export class Slab {
     const page = this.#pageOf(seq + 1)
     if (!page || until <= seq) return undefined
     const last = Math.min(page.ends.length - 1, until - page.firstSeq)
-    const start = page.ends[seq - page.firstSeq] ?? 0
+    const before = seq - page.firstSeq
+    const start = page.ends[before] ?? 0
     return {
       bytes: page.buffer.subarray(start, page.ends[last] ?? start),
+      frames: page.frames ? (page.frames[last] ?? 0) - (page.frames[before] ?? 0) : last - before,
       lastSeq: page.firstSeq + last,
       lastVisible: page.visible[last] ?? seq,
     }

@@ -14,14 +14,20 @@ import type { ThreadRef } from './thread-ref.ts'
 import type { EventLog, Follow } from './event-log.ts'
 import { readHistory } from './history.ts'
 import { type Link, bytesOf } from './link.ts'
+import { Metrics, type WireMeter } from './metrics.ts'
 import { type Encoding, framesOf } from './slab.ts'
 import type { Store } from './store.ts'
 import type { StartAt } from './thread-window.ts'
+
+/** Of so many flushes of a reader one is timed: reading the clock costs more than all else that is counted. */
+const TIMED_FLUSHES = 8
 
 export interface SubscriptionOptions {
   readonly log: EventLog
   readonly store: Store
   readonly limits: Limits
+  /** Without it, what is counted is nobody's. */
+  readonly metrics?: Metrics
   readonly link: Link
   readonly dialect: Dialect
   readonly thread: ThreadRef
@@ -55,6 +61,8 @@ export function resetOf(
 export class Subscription {
   readonly #options: SubscriptionOptions
   readonly #encoding: Encoding
+  readonly #metrics: Metrics
+  readonly #wire: WireMeter
   #follow: Follow | undefined
   /** The last event read. */
   #position = 0
@@ -64,11 +72,16 @@ export class Subscription {
   #closed = false
   #lagging = false
   #endSeq = Infinity
+  /** What is behind it was appended while this reader was there. */
+  #liveSeq = Infinity
+  #flushes = 0
 
   constructor(options: SubscriptionOptions) {
     this.#options = options
-    const { dialect, reasoning, link } = options
+    const { dialect, reasoning, link, metrics = new Metrics() } = options
     this.#encoding = { dialect, reasoning, framing: link.framing }
+    this.#metrics = metrics
+    this.#wire = metrics.wire(link.framing.name)
   }
 
   get thread(): ThreadRef {
@@ -88,6 +101,7 @@ export class Subscription {
     this.#follow = follow
     if (this.#closed) follow.close()
     this.#position = this.#visible = seqOf(follow.position)
+    if (start !== 'head' && 'after' in start) this.#metrics.resumed(follow.cause)
     if (!follow.snapshot) return { recovered: true, head: follow.position }
     const { snapshot, cause } = follow
     const { head, history, more } = await readHistory(store.threads, thread, { snapshot, limits, reasoning })
@@ -97,6 +111,7 @@ export class Subscription {
   /** Starts delivery; after the answer that tells the reader where it begins. */
   begin(): void {
     this.#open = true
+    this.#liveSeq = this.#follow?.window.headSeq ?? Infinity
     this.pump()
   }
 
@@ -126,16 +141,28 @@ export class Subscription {
     const window = this.#follow?.window
     if (!window || !this.#open || this.#closed) return
     const { link, limits } = this.#options
+    const begunAt = this.#position
+    if (begunAt >= this.#liveSeq && begunAt < window.headSeq) {
+      this.#metrics.readerLag.observe(window.headSeq - begunAt)
+    }
     while (this.#position < Math.min(window.headSeq, this.#endSeq)) {
       if (link.bufferedBytes >= limits.highWaterBytes) {
         this.#lagging = true
         return
       }
       if (this.#position < window.floorSeq) return this.#fellOut()
+      if (this.#position === begunAt && begunAt >= this.#liveSeq) this.#time(window)
       this.#writeNext(window)
     }
     this.#lagging = false
     if (this.#position >= this.#endSeq) this.#end()
+  }
+
+  /** The first event of a flush stands for all. */
+  #time(window: Follow['window']): void {
+    if (this.#flushes++ % TIMED_FLUSHES !== 0) return
+    const appendedAt = window.timeOf(this.#position + 1)
+    if (appendedAt) this.#metrics.delivery.observe(Math.max(0, Date.now() - appendedAt) / 1_000)
   }
 
   #writeNext(window: Follow['window']): void {
@@ -146,12 +173,12 @@ export class Subscription {
     if (!slice) return this.#writeMerged(window)
     this.#position = slice.lastSeq
     this.#visible = slice.lastVisible
-    if (slice.bytes.length > 0) this.#options.link.write(slice.bytes)
+    if (slice.bytes.length > 0) this.#write(slice.bytes, slice.frames)
   }
 
   /** Catches up: adjacent deltas become one frame each. */
   #writeMerged(window: Follow['window']): void {
-    const { link, limits } = this.#options
+    const { limits } = this.#options
     const batch: ThreadEvent[] = []
     let merged = 0
     let chars = 0
@@ -168,25 +195,36 @@ export class Subscription {
     for (const event of mergeDeltas(batch)) {
       const frames = framesOf(this.#encoding, event, this.#visible)
       if (frames.length > 0) this.#visible = event.seq
+      if (frames.length > 0 && event.covers !== undefined && event.covers > 1) this.#wire.merged.add()
       said.push(...frames)
       this.#position = event.seq
     }
-    if (said.length > 0) link.write(bytesOf(link.framing, said))
+    this.#say(said)
   }
 
   /** The log has let go of what this reader has not seen: it is told, and goes on from the history. */
   #fellOut(): void {
     this.#open = false
-    const { link, dialect, thread } = this.#options
+    const { dialect, thread } = this.#options
     this.place('head').then(
       (opening) => {
         if (this.#closed || opening.recovered) return
-        link.write(bytesOf(link.framing, dialect.reset(resetOf(thread, { ...opening, cause: 'lagged' }))))
+        this.#metrics.resumed('lagged')
+        this.#say(dialect.reset(resetOf(thread, { ...opening, cause: 'lagged' })))
         this.#lagging = false
         this.begin()
       },
       (error: unknown) => this.#options.onFailure(error),
     )
+  }
+
+  #say(frames: readonly Frame[]): void {
+    if (frames.length > 0) this.#write(bytesOf(this.#options.link.framing, frames), frames.length)
+  }
+
+  #write(bytes: Uint8Array, frames: number): void {
+    this.#options.link.write(bytes)
+    this.#wire.wrote(frames, bytes.length)
   }
 
   #end(): void {

@@ -140,6 +140,32 @@ export class ThreadWindow {
     return withEnvelope(draft, { id: mintEventId(ts, seq), seq, threadId: this.#threadId, ts })
   }
 
+  /** When the event at a position that the window holds was appended. */
+  timeOf(seq: number): number | undefined {
+    return this.#times[this.#start + seq - this.#floorSeq - 1]
+  }
+
+  /** The event at a position, with the text deltas up to `until` that continue it joined to it. */
+  joined(seq: number, until: number): ThreadEvent | undefined {
+    const first = this.at(seq)
+    if (first?.type !== 'text-delta') return first
+    let { delta } = first
+    let last = seq
+    let index = this.#start + seq - this.#floorSeq
+    for (
+      let next = this.#drafts[index];
+      last < until && next?.type === 'text-delta';
+      next = this.#drafts[++index]
+    ) {
+      if (next.channel !== first.channel || next.runId !== first.runId) break
+      delta += next.delta
+      last++
+    }
+    if (last === seq) return first
+    const ts = this.#times[index - 1] ?? first.ts
+    return { ...first, id: mintEventId(ts, last), seq: last, ts, delta, covers: last - seq + 1 }
+  }
+
   /** Finds where a reader goes on; a cursor is good only where exactly that event is known. */
   place(start: StartAt): Placement {
     if (start === 'head') return {}
@@ -261,9 +287,11 @@ export class ThreadWindow {
   /** Folds what has come since the last time: lazily, so that a delta nobody asks about costs nothing here. */
   #fold(): void {
     const fresh: ThreadEvent[] = []
-    for (let seq = this.#foldedSeq + 1; seq <= this.#headSeq; seq++) {
-      const event = this.at(seq)
-      if (event) fresh.push(event)
+    for (let seq = this.#foldedSeq + 1; seq <= this.#headSeq;) {
+      const event = this.joined(seq, this.#headSeq)
+      if (!event) break
+      fresh.push(event)
+      seq = event.seq + 1
     }
     for (const event of mergeDeltas(fresh)) this.#messages = reduce(this.#messages, event)
     this.#foldedSeq = this.#headSeq

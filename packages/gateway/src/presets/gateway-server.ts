@@ -6,10 +6,13 @@ import type { Hono } from 'hono'
 import { type GatewayOptions, Gateway } from '../gateway.ts'
 import { MemoryLog } from '../logs/memory.ts'
 import { sqliteStore } from '../stores/sqlite.ts'
+import { addMetrics } from '../transports/http-metrics.ts'
 import { httpRoutes } from '../transports/http.ts'
 import { attachWebSocket } from '../transports/websocket.ts'
 
 interface Routes {
+  /** Serves `GET /metrics`; where anybody has to authenticate, to who has the permission `metrics`. @default false */
+  readonly metrics?: boolean
   /** Adds routes of your own behind those of the gateway. */
   readonly routes?: (app: Hono<{ Bindings: HttpBindings }>) => void
 }
@@ -36,6 +39,7 @@ export interface GatewayServer {
 export function createGatewayServer(options: GatewayServerOptions = {}): GatewayServer {
   const gateway = 'gateway' in options ? options.gateway : gatewayOf(options)
   const app = httpRoutes(gateway, threadStream)
+  const stopMeasuring = options.metrics ? addMetrics(app, gateway) : undefined
   options.routes?.(app)
   const answer = getRequestListener(app.fetch, { overrideGlobalObjects: false })
   const server = createServer(
@@ -64,6 +68,7 @@ export function createGatewayServer(options: GatewayServerOptions = {}): Gateway
       try {
         await gateway.drain(graceMs)
       } finally {
+        stopMeasuring?.()
         const closed = new Promise<void>((resolve) => server.close(() => resolve()))
         server.closeIdleConnections()
         const lingering = setTimeout(() => server.closeAllConnections(), 1_000)
