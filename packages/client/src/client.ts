@@ -84,10 +84,10 @@ export interface Client extends AsyncDisposable {
  * }
  */
 export function createClient(options: ClientOptions = {}): Client {
-  const { clock = systemClock, surroundings = surroundingsOf(), maxQueued = 100 } = options
   const url = addressOf(options.url)
+  const { clock = systemClock, surroundings = surroundingsOf(url), maxQueued = 100 } = options
   const fetch = options.fetch ?? ((input, init) => globalThis.fetch(input, init))
-  const tokens = new Tokens(options)
+  const tokens = new Tokens({ ...options, clock })
   const http = new Http({ url, fetch, tokens, clock })
   const listeners = new Set<(state: ConnectionState) => void>()
   const onTrouble = (error?: GatewayError): void => connection.restart(error)
@@ -111,9 +111,10 @@ export function createClient(options: ClientOptions = {}): Client {
       outbox.detach()
     },
     onState(state) {
-      for (const listener of [...listeners]) listener(state)
+      for (const listener of [...listeners]) tell(listener, state)
       if (state.status !== 'closed') return
       const error = state.error ?? closing('The client')
+      http.close(error)
       feeds.fail(error)
       outbox.fail(error)
     },
@@ -165,7 +166,35 @@ function addressOf(url: string | undefined): string {
   const { location } = globalThis as { location?: { origin?: string; href?: string } }
   const given = url ?? location?.origin
   if (given === undefined) throw new TypeError('createClient needs a "url": there is no page to be of.')
-  return new URL(given, location?.href).href.replace(/[?#].*$/, '').replace(/\/+$/, '')
+  const { protocol, href } = parsed(given, location?.href) ?? {}
+  if (href === undefined || !/^https?:$/.test(protocol ?? '')) {
+    const scheme = '"http://" or "https://"'
+    throw new TypeError(
+      `createClient cannot use the "url" ${JSON.stringify(given)}: it has to begin with ${scheme}.`,
+    )
+  }
+  return href.replace(/[?#].*$/, '').replace(/\/+$/, '')
+}
+
+function parsed(url: string, base: string | undefined): URL | undefined {
+  try {
+    return new URL(url, base)
+  } catch {
+    return undefined
+  }
+}
+
+/** Calls a listener. What it throws is its own: it is reported, and changes nothing here. */
+function tell(listener: (state: ConnectionState) => void, state: ConnectionState): void {
+  try {
+    listener(state)
+  } catch (error) {
+    const { reportError } = globalThis as { reportError?: (error: unknown) => void }
+    if (reportError) return reportError(error)
+    queueMicrotask(() => {
+      throw error
+    })
+  }
 }
 
 function wiresOf({ transport = 'auto', WebSocket }: ClientOptions, fetch: Fetch): readonly [Wire, Wire?] {

@@ -1,6 +1,7 @@
-import { ERRORS, type ErrorBody, type ErrorCode, GatewayError } from '@turnpike/protocol'
+import { type ErrorBody, type ErrorCode, GatewayError } from '@turnpike/protocol'
 import { backoffMs } from './backoff.ts'
 import type { Clock } from './clock.ts'
+import { closing } from './closing.ts'
 import { isAboutToken } from './reconnect.ts'
 import type { Tokens } from './tokens.ts'
 
@@ -9,6 +10,8 @@ export type Fetch = (url: string, init: RequestInit) => Promise<Response>
 
 const ATTEMPTS = 4
 const DEADLINE_MS = 20_000
+/** What a server says of the address, or of the page, whatever is asked for. */
+const MISLED: readonly ErrorCode[] = ['unknown-route', 'origin-not-allowed']
 
 export interface HttpOptions {
   /** `https://host/base`, with no slash at the end. */
@@ -21,6 +24,7 @@ export interface HttpOptions {
 /** Reads the routes that answer in JSON. */
 export class Http {
   readonly #options: HttpOptions
+  readonly #closed = new AbortController()
 
   constructor(options: HttpOptions) {
     this.#options = options
@@ -29,18 +33,20 @@ export class Http {
   /**
    * Reads a route. What may only be a bad moment is tried again a few times.
    *
-   * @throws GatewayError where the server refuses, or cannot be reached
+   * @throws GatewayError where the server refuses, or cannot be reached, or there is no token
    */
-  async get<Body>(path: string, signal?: AbortSignal): Promise<Body> {
+  async get<Body>(path: string, given?: AbortSignal): Promise<Body> {
     const { tokens, clock } = this.#options
+    const signal = given ? AbortSignal.any([given, this.#closed.signal]) : this.#closed.signal
     for (let attempt = 0; ; attempt++) {
-      const token = await tokens.get()
+      signal.throwIfAborted()
+      const token = await this.#token()
       try {
-        const body = await this.#once<Body>(path, token, signal)
+        const body = await this.#ask(path, { token, signal }, bodyOf<Body>)
         tokens.accepted()
         return body
       } catch (thrown) {
-        signal?.throwIfAborted()
+        signal.throwIfAborted()
         const error = thrown instanceof GatewayError ? thrown : unreachable(thrown)
         if (isAboutToken(error)) {
           if (tokens.refused(token)) continue
@@ -52,31 +58,64 @@ export class Http {
     }
   }
 
-  /** Finds out what the server has to say where another wire could not be opened. Never throws. */
+  /** Ends what is being read: it is refused with this, and so is all that is asked for later. */
+  close(error: Error = closing('The client')): void {
+    this.#closed.abort(error)
+  }
+
+  /**
+   * Finds out what the server has to say where another wire could not be opened. Never throws.
+   *
+   * It asks without a token, and somebody on the way may answer. So of refusals only those are told that ask to wait,
+   * or that say that nobody will ever be let in from here.
+   */
   async look(): Promise<{ readonly works: boolean; readonly error?: GatewayError }> {
     try {
-      await this.#once('/readyz', undefined, undefined)
-      return { works: true }
-    } catch (error) {
-      return error instanceof GatewayError ? { works: false, error } : { works: false }
+      return await this.#ask('/readyz', { signal: this.#closed.signal }, async (response) => {
+        const { ok, status } = response
+        const works = status < 500
+        if (ok) return { works }
+        const error = await refusalOf(response)
+        const isNews = status === 429 || status === 503 || MISLED.includes(error.code)
+        return isNews ? { works, error } : { works }
+      })
+    } catch {
+      return { works: false }
     }
   }
 
-  async #once<Body>(path: string, token: string | undefined, signal: AbortSignal | undefined): Promise<Body> {
+  async #token(): Promise<string | undefined> {
+    try {
+      return await this.#options.tokens.get()
+    } catch (cause) {
+      if (cause instanceof GatewayError) throw cause
+      throw new GatewayError('internal', 'There is no token: "getToken" failed.', { cause })
+    }
+  }
+
+  async #ask<Answer>(
+    path: string,
+    { token, signal }: { token?: string | undefined; signal: AbortSignal },
+    take: (response: Response) => Promise<Answer>,
+  ): Promise<Answer> {
     const { url, fetch, clock } = this.#options
     const late = new AbortController()
     const stop = clock.after(DEADLINE_MS, () => late.abort(new Error('The server did not answer in time.')))
     try {
       const response = await fetch(`${url}${path}`, {
         headers: headersOf(token),
-        signal: signal ? AbortSignal.any([signal, late.signal]) : late.signal,
+        signal: AbortSignal.any([signal, late.signal]),
       })
-      if (!response.ok) throw await refusalOf(response)
-      return (await response.json()) as Body
+      return await take(response)
     } finally {
       stop()
     }
   }
+}
+
+async function bodyOf<Body>(response: Response): Promise<Body> {
+  if (!response.ok) throw await refusalOf(response)
+  return (await response.json()) as Body
 }
 
 /** What says who is asking. */
@@ -111,22 +150,24 @@ function retryAfterOf(text: string | null): number | undefined {
   return Number.isNaN(delayMs) ? undefined : Math.max(0, delayMs)
 }
 
+/** Somebody on the way said no, or could not reach the server. That may be over in a moment, so little of it is final. */
 function codeOf(status: number): ErrorCode {
   if (status === 401) return 'unauthorized'
-  const codes = Object.keys(ERRORS) as ErrorCode[]
-  return codes.find((code) => ERRORS[code].http === status && status < 500) ?? 'internal'
+  if (status === 413) return 'payload-too-large'
+  if (status === 429) return 'rate-limited'
+  return status >= 502 && status <= 504 ? 'draining' : 'internal'
 }
 
-function delay(clock: Clock, delayMs: number, signal: AbortSignal | undefined): Promise<void> {
+function delay(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const onAbort = (): void => {
       stop()
-      reject(signal?.reason)
+      reject(signal.reason)
     }
     const stop = clock.after(delayMs, () => {
-      signal?.removeEventListener('abort', onAbort)
+      signal.removeEventListener('abort', onAbort)
       resolve()
     })
-    signal?.addEventListener('abort', onAbort, { once: true })
+    signal.addEventListener('abort', onAbort, { once: true })
   })
 }

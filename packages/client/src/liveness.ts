@@ -15,5 +15,7 @@ export function shouldProbe({
   heardAt: number
   tickedAt: number
 }): boolean {
+  // A clock that was set back cannot tell how long it was silent.
+  if (now < heardAt || now < tickedAt) return true
   return now - heardAt >= SILENCE_MS || now - tickedAt >= FROZEN_MS
 }

@@ -1,3 +1,8 @@
+import { type Clock, systemClock } from './clock.ts'
+
+/** Time after which `getToken` is held to have failed. */
+const DEADLINE_MS = 20_000
+
 /** Where tokens come from: one for good, or as many as are asked for. */
 export interface TokenOptions {
   readonly token?: string | undefined
@@ -7,12 +12,14 @@ export interface TokenOptions {
 /** Hands out the token in use, and asks for another one once that is refused. */
 export class Tokens {
   readonly #options: TokenOptions
+  readonly #clock: Clock
   #current: string | undefined
   #asked: Promise<string | undefined> | undefined
   #refusals = 0
 
-  constructor(options: TokenOptions) {
+  constructor(options: TokenOptions & { readonly clock?: Clock }) {
     this.#options = options
+    this.#clock = options.clock ?? systemClock
     this.#current = options.token
   }
 
@@ -20,15 +27,15 @@ export class Tokens {
   get(): Promise<string | undefined> | string | undefined {
     const { getToken } = this.#options
     if (this.#current !== undefined || !getToken) return this.#current
-    this.#asked ??= Promise.resolve()
-      .then(getToken)
+    this.#asked ??= this.#inTime(getToken)
       .then((token) => (this.#current = token))
       .finally(() => (this.#asked = undefined))
     return this.#asked
   }
 
+  /** The token in use did. That nobody asked for one says nothing of the next one. */
   accepted(): void {
-    this.#refusals = 0
+    if (this.#current !== undefined) this.#refusals = 0
   }
 
   /** That token did not do. Tells whether another one may: once, until one is accepted. */
@@ -39,5 +46,12 @@ export class Tokens {
     if (!this.#options.getToken) return false
     this.#current = undefined
     return this.#refusals === 1
+  }
+
+  #inTime(getToken: NonNullable<TokenOptions['getToken']>): Promise<string | undefined> {
+    return new Promise((resolve, reject) => {
+      const stop = this.#clock.after(DEADLINE_MS, () => reject(new Error('"getToken" gave nothing in time.')))
+      void Promise.resolve().then(getToken).then(resolve, reject).finally(stop)
+    })
   }
 }

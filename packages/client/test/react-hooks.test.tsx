@@ -144,7 +144,11 @@ describe.skipIf(isMissing)('the hooks in Chromium, in strict mode', () => {
     await tab.evaluate(() => stage.page('left'))
     await send(tab, '50 words', { agent: 'paced' })
     await poll(async () => (await linesOf(tab)).at(-1)).toContain('word2')
-    expect((await tab.evaluate(() => left())).listeners.sort()).toEqual(['online', 'visibilitychange'])
+    expect((await tab.evaluate(() => left())).listeners.sort()).toEqual([
+      'offline',
+      'online',
+      'visibilitychange',
+    ])
     await tab.evaluate(() => stage.nothing())
     await poll(() => site.connections()).toBe(0)
     expect(await tab.evaluate(() => left())).toEqual(before)

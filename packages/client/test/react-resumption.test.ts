@@ -15,10 +15,10 @@ test('what happened before the connection was there again counts as replayed, wh
   expect(resumption.current).toEqual({ replayed: 0, fromHistory: false, at: 5_000 })
   resumption.take(eventAt(2, 3_000), 5_010)
   resumption.take({ ...eventAt(9, 4_990), covers: 7 }, 5_011)
-  expect(resumption.current).toEqual({ replayed: 8, at: 5_000 })
+  expect(resumption.current).toEqual({ replayed: 8, fromHistory: false, at: 5_000 })
   resumption.take(eventAt(10, 5_006), 5_012)
   resumption.take(eventAt(11, 4_000), 5_013)
-  expect(resumption.current).toEqual({ replayed: 8, at: 5_000 })
+  expect(resumption.current).toEqual({ replayed: 8, fromHistory: false, at: 5_000 })
 })
 
 test.each([-60_000, 60_000])('a server whose clock is %i ms off is counted right', (offMs) => {

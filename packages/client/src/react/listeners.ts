@@ -1,3 +1,5 @@
+import { callEach } from './call-each.ts'
+
 /** Who wants to know when something changes. */
 export class Listeners {
   readonly #each = new Set<() => void>()
@@ -14,6 +16,6 @@ export class Listeners {
   }
 
   tell(): void {
-    for (const listener of [...this.#each]) listener()
+    callEach(this.#each)
   }
 }

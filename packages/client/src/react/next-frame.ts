@@ -1,3 +1,5 @@
+import { callEach } from './call-each.ts'
+
 interface Frames {
   readonly requestAnimationFrame?: (act: () => void) => number
   readonly cancelAnimationFrame?: (handle: number) => void
@@ -17,7 +19,7 @@ export function onNextFrame(act: () => void): () => void {
     callOff = undefined
     const acts = [...waiting]
     waiting.clear()
-    for (const each of acts) each()
+    callEach(acts)
   })
   return () => {
     if (!waiting.delete(act) || waiting.size > 0) return

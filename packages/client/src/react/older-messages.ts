@@ -20,14 +20,18 @@ export class OlderMessages {
     this.#read = read
   }
 
-  /** The thread has a new history. What is before it stays where the two meet. */
+  /** The thread has a new history. What of `shown`, the thread as it was known, is before it stays where the two meet. */
   rebase(history: readonly Message[], { shown, more }: { shown: readonly Message[]; more: boolean }): void {
     const first = history[0]?.id
     const at = more ? shown.findIndex(({ id }) => id === first) : -1
     this.#epoch++
     this.#loading = undefined
-    this.messages = this.messages.slice(0, Math.max(0, at))
-    if (this.messages.length > 0) return
+    const before = shown.slice(0, Math.max(0, at))
+    // One that was open has gone on since, unseen: it is read again, and what is before it too.
+    const open = before.findLastIndex(({ status }) => status === 'open')
+    this.messages = before.slice(open + 1)
+    if (open < 0 && this.messages.length > 0) return
+    // From the latest page on, so that nothing between is left out.
     this.#before = undefined
     this.hasMore = more
   }
@@ -35,10 +39,12 @@ export class OlderMessages {
   /** Loads one more page in front of what is shown; calls at the same time share it. */
   load(shown: readonly Message[]): Promise<void> {
     if (!this.hasMore) return Promise.resolve()
-    this.#loading ??= this.#load(new Set(shown.map(({ id }) => id))).finally(
-      () => (this.#loading = undefined),
-    )
-    return this.#loading
+    if (this.#loading) return this.#loading
+    const own = this.#load(new Set(shown.map(({ id }) => id))).finally(() => {
+      if (this.#loading === own) this.#loading = undefined
+    })
+    this.#loading = own
+    return own
   }
 
   async #load(known: ReadonlySet<string>): Promise<void> {

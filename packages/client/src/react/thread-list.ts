@@ -22,6 +22,9 @@ export interface ThreadListState {
 
 const INITIAL: ThreadListState = { threads: [], error: undefined, isLoading: true, hasMore: false }
 
+/** Beginnings and ends of runs often come together, and are one question. */
+const REFRESH_MS = 250
+
 /** The threads of a user, page by page. */
 export class ThreadList {
   readonly #client: Client
@@ -30,6 +33,7 @@ export class ThreadList {
   #query: ThreadQuery = {}
   #before: string | undefined
   #asked: AbortController | undefined
+  #refreshing: ReturnType<typeof setTimeout> | undefined
 
   constructor(client: Client) {
     this.#client = client
@@ -50,25 +54,38 @@ export class ThreadList {
     })
     return () => {
       isWanted = false
+      clearTimeout(this.#refreshing)
+      this.#refreshing = undefined
       this.#asked?.abort()
       this.#asked = undefined
     }
   }
 
   /** Asks for the first page again. */
-  readonly reload = (): Promise<void> => this.#load(undefined)
+  readonly reload = (): Promise<void> => this.#load('first')
+
+  /** Brings what is new to the front, a moment later; the pages that are loaded stay. */
+  readonly refreshSoon = (): void => {
+    this.#refreshing ??= setTimeout(() => {
+      this.#refreshing = undefined
+      if (this.#asked) this.refreshSoon()
+      else void this.#load('news')
+    }, REFRESH_MS)
+  }
 
   /** Asks for the next page, unless something is on its way. */
   readonly loadMore = async (): Promise<void> => {
-    if (this.#before !== undefined && !this.#asked) await this.#load(this.#before)
+    if (this.#before !== undefined && !this.#asked) await this.#load('next')
   }
 
-  async #load(before: string | undefined): Promise<void> {
+  async #load(which: 'first' | 'next' | 'news'): Promise<void> {
     const { search, limit } = this.#query
+    const before = which === 'next' ? this.#before : undefined
     const asked = new AbortController()
     this.#asked?.abort()
     this.#asked = asked
-    this.#become({ ...this.#state, isLoading: true })
+    // What nobody asked for is not waited for.
+    if (which !== 'news') this.#become({ ...this.#state, isLoading: true })
     const words = search?.trim()
     const page: ThreadPageOptions = {
       signal: asked.signal,
@@ -80,13 +97,16 @@ export class ThreadList {
       const { threads, before: next } = await this.#client.threads.list(page)
       if (this.#asked !== asked) return
       this.#asked = undefined
-      this.#before = next
-      const known = before === undefined ? [] : this.#state.threads
+      const known = this.#state.threads
+      // More pages than this one are loaded, and it reaches to where they go on.
+      const goesOn = which === 'news' && next !== undefined && known.length > threads.length
+      const isBridged = goesOn && known.some(({ id }) => id === threads.at(-1)?.id)
+      if (!isBridged) this.#before = next
       this.#become({
-        threads: merged(known, threads),
+        threads: which === 'next' ? merged(known, threads) : merged(threads, isBridged ? known : []),
         error: undefined,
         isLoading: false,
-        hasMore: next !== undefined,
+        hasMore: this.#before !== undefined,
       })
     } catch (error) {
       if (this.#asked !== asked) return

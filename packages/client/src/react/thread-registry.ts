@@ -1,6 +1,7 @@
 import type { Client } from '../client.ts'
 import { newId } from '../new-id.ts'
 import { AgentList } from './agent-list.ts'
+import { Listeners } from './listeners.ts'
 import { PendingApprovals } from './pending-approvals.ts'
 import { ThreadStore } from './thread-store.ts'
 
@@ -12,8 +13,15 @@ export class ThreadRegistry {
   readonly client: Client
   readonly approvals = new PendingApprovals()
   readonly agents: AgentList
+  /** Who wants to know when a thread is made here, or a run begins or ends in one. */
+  readonly activity = new Listeners()
   /** In the order of their last use. */
   readonly #stores = new Map<string, ThreadStore>()
+  /** Made by renders that may never be shown, on a server none is: nothing here keeps them. */
+  readonly #rendered = new Map<string, WeakRef<ThreadStore>>()
+  readonly #collected = new FinalizationRegistry<string>((key) => {
+    if (!this.#rendered.get(key)?.deref()) this.#rendered.delete(key)
+  })
 
   constructor(client: Client) {
     this.client = client
@@ -22,10 +30,12 @@ export class ThreadRegistry {
 
   /** The store of a thread; the same one for everybody who shows it. */
   thread(threadId: string, reasoning: boolean): ThreadStore {
-    const known = this.#stores.get(keyOf(threadId, reasoning))
+    const key = keyOf(threadId, reasoning)
+    const known = this.#stores.get(key) ?? this.#rendered.get(key)?.deref()
     if (known) return known
     const store = this.#make(threadId, reasoning, false)
-    this.#keep(store, reasoning)
+    this.#rendered.set(key, new WeakRef(store))
+    this.#collected.register(store, key)
     return store
   }
 
@@ -42,6 +52,7 @@ export class ThreadRegistry {
       reasoning,
       isDraft,
       onUpdate: (store) => this.#updated(store, reasoning),
+      onActivity: () => this.activity.tell(),
     })
   }
 
@@ -57,6 +68,7 @@ export class ThreadRegistry {
     const known = this.#stores.get(key)
     if (known && known !== store && known.isFollowed) return
     if (known === store && store.isFollowed) return
+    this.#rendered.delete(key)
     this.#stores.delete(key)
     this.#stores.set(key, store)
   }

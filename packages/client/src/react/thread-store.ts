@@ -13,11 +13,13 @@ import { newId } from '../new-id.ts'
 import type { RunStream } from '../run-stream.ts'
 import type { ThreadSubscription, ThreadUpdate } from '../subscription.ts'
 import { asGatewayError } from './as-gateway-error.ts'
+import { callEach } from './call-each.ts'
 import { onNextFrame } from './next-frame.ts'
 import { OlderMessages } from './older-messages.ts'
-import { Outgoing } from './outgoing.ts'
+import { type Sending, Outgoing } from './outgoing.ts'
 import { Resumption } from './resumption.ts'
 import { RunFacts } from './run-facts.ts'
+import { type SubscriptionRoom, roomOf } from './subscription-room.ts'
 import {
   type ThreadSnapshot,
   type ThreadStatus,
@@ -35,6 +37,8 @@ export interface ThreadStoreOptions {
   readonly isDraft?: boolean
   /** The snapshot is another one, or somebody began or ceased to listen. */
   readonly onUpdate?: (store: ThreadStore) => void
+  /** A message was taken, or a run of the thread has begun or ended: lists of threads are another. */
+  readonly onActivity?: () => void
 }
 
 /** How to send a message. */
@@ -68,6 +72,9 @@ export class ThreadStore {
   readonly #outgoing = new Outgoing()
   readonly #older: OlderMessages
   readonly #list = new MessageList()
+  readonly #room: SubscriptionRoom
+  /** Messages that the server has not taken yet, by their runs. */
+  readonly #sendings = new Map<string, Promise<unknown>>()
   readonly #initial: ThreadSnapshot
   #snapshot: ThreadSnapshot
   #live: readonly Message[] = []
@@ -79,6 +86,7 @@ export class ThreadStore {
   #problems: Problems = {}
   #subscription: ThreadSubscription | undefined
   #stopWatching: (() => void) | undefined
+  #stopWaiting: (() => void) | undefined
   #wasOpen = false
   #callOffFlush: (() => void) | undefined
 
@@ -86,6 +94,7 @@ export class ThreadStore {
     const { client, threadId, reasoning = false, isDraft = false } = options
     this.#options = options
     this.threadId = threadId
+    this.#room = roomOf(client)
     this.#isDraft = this.#isUnknown = this.#isLoaded = isDraft
     this.#older = new OlderMessages((page) => client.threads.messages(threadId, { ...page, reasoning }))
     this.#initial = {
@@ -144,8 +153,10 @@ export class ThreadStore {
     const { client, reasoning = false } = this.#options
     const { threadId } = this
     const runId = options.runId ?? newId()
-    const sending = client.threads.stream({ ...options, threadId, message, runId, reasoning })
-    if (!this.#live.some((each) => each.runId === runId)) this.#outgoing.add(runId, message)
+    const asked: Sending = { ...options, threadId, message, runId, reasoning }
+    const sending = client.threads.stream(asked)
+    this.#sendings.set(runId, sending)
+    if (!this.#live.some((each) => each.runId === runId)) this.#outgoing.add(asked)
     this.#begin()
     this.#flush()
     try {
@@ -155,13 +166,21 @@ export class ThreadStore {
       this.#outgoing.remove(runId)
       this.#became({ asking: asGatewayError(error) })
       throw error
+    } finally {
+      if (this.#sendings.get(runId) === sending) this.#sendings.delete(runId)
     }
   }
 
   /** Stops the active run, or the one that a message on its way is to start. Where there is none, nothing happens. */
   async cancel(): Promise<void> {
     const runId = this.#activeRunId ?? this.#outgoing.lastRunId
-    if (runId !== undefined) await this.#ask(this.#options.client.runs.cancel(runId))
+    if (runId === undefined) return
+    // Before its message is taken, the server does not know the run. A refused one has none.
+    const isTaken = await this.#sendings.get(runId)?.then(
+      () => true,
+      () => false,
+    )
+    if (isTaken !== false) await this.#ask(this.#options.client.runs.cancel(runId))
   }
 
   /** Decides what an `approval-pending` asked for. @throws GatewayError `unknown-approval` */
@@ -193,7 +212,12 @@ export class ThreadStore {
     const { connection } = this.#options.client
     this.#wasOpen = connection.state.status === 'open'
     this.#stopWatching = connection.onChange(() => this.#connectionChanged())
-    if (!this.#isDraft) this.#follow()
+    // A store that was left in this turn stops first: its subscription may be the one that there is room for.
+    queueMicrotask(() => {
+      if (!this.isFollowed || this.#isDraft) return
+      if (!this.#subscription) this.#follow()
+      for (const sending of this.#outgoing.unwatched()) void this.#sendAgain(sending)
+    })
     this.#flush()
     this.#options.onUpdate?.(this)
   }
@@ -201,10 +225,13 @@ export class ThreadStore {
   #stop(): void {
     this.#stopWatching?.()
     this.#stopWatching = undefined
+    this.#stopWaiting?.()
+    this.#stopWaiting = undefined
     const subscription = this.#subscription
     this.#subscription = undefined
     subscription?.close()
     this.#outgoing.rest()
+    if (subscription) this.#room.free()
     this.#callOffFlush?.()
     this.#flush()
     this.#options.onUpdate?.(this)
@@ -216,10 +243,13 @@ export class ThreadStore {
     const known = this.#head !== undefined && { lastEventId: this.#head, messages: this.#live }
     const subscription = client.threads.subscribe({ threadId, reasoning, ...known })
     this.#subscription = subscription
+    this.#stopWaiting?.()
+    this.#stopWaiting = undefined
     void this.#read(subscription)
   }
 
   async #read(subscription: ThreadSubscription): Promise<void> {
+    const { freed } = this.#room
     const isOurs = (): boolean => this.#subscription === subscription
     try {
       for await (const update of subscription) {
@@ -229,11 +259,22 @@ export class ThreadStore {
       // Not by us: the client was closed.
       if (isOurs()) this.#subscription = undefined
     } catch (error) {
-      if (isOurs()) this.#failed(asGatewayError(error))
+      if (!isOurs()) return
+      const refusal = asGatewayError(error)
+      this.#failed(refusal)
+      if (refusal.code === 'too-many-subscriptions') this.#waitForRoom(freed)
     }
   }
 
+  /** Follows as soon as another store has let go of a thread, which one may have done by now. */
+  #waitForRoom(freed: number): void {
+    if (this.#room.freed !== freed) this.#follow()
+    else this.#stopWaiting = this.#room.wait(() => this.#follow())
+  }
+
   #take(update: ThreadUpdate): void {
+    const runBefore = this.#activeRunId
+    const wasLoaded = this.#isLoaded
     if (update.type === 'event') {
       const { event } = update
       this.#head = event.id
@@ -242,7 +283,7 @@ export class ThreadStore {
       this.#hearOfRun(event)
     } else {
       const { messages, head, more = false } = update
-      this.#older.rebase(messages, { shown: this.#snapshot.messages, more })
+      this.#older.rebase(messages, { shown: [...this.#older.messages, ...this.#live], more })
       this.#head = head
       this.#resumption.replaced()
       this.#facts.forget()
@@ -253,6 +294,7 @@ export class ThreadStore {
     this.#isUnknown = false
     this.#problems = { ...this.#problems, reading: undefined }
     this.#callOffFlush ??= onNextFrame(() => this.#flush())
+    if (wasLoaded && this.#activeRunId !== runBefore) this.#options.onActivity?.()
   }
 
   #hearOfRun(event: ThreadEvent): void {
@@ -297,6 +339,7 @@ export class ThreadStore {
     this.#outgoing.taken(stream.runId, stream)
     if (!this.isFollowed) this.#outgoing.rest()
     this.#became({ asking: undefined })
+    this.#options.onActivity?.()
     if (!this.#outgoing.waitsFor(stream)) return
     stream.finished.then(
       () => this.#outgoing.waitsFor(stream) && this.#gone(stream, undefined),
@@ -304,8 +347,18 @@ export class ThreadStore {
     )
   }
 
+  /** While nobody listened nobody watched over it, and the server may have lost it. */
+  async #sendAgain(sending: Sending & { readonly signal: AbortSignal }): Promise<void> {
+    const { runId, signal } = sending
+    try {
+      this.#taken(await this.#options.client.threads.stream(sending))
+    } catch (error) {
+      if (!signal.aborted) this.#gone({ runId }, asGatewayError(error))
+    }
+  }
+
   /** The run has ended, or was lost, and nothing of it was seen here. */
-  #gone({ runId }: RunStream, asking: GatewayError | undefined): void {
+  #gone({ runId }: { readonly runId: string }, asking: GatewayError | undefined): void {
     this.#outgoing.remove(runId)
     this.#became({ asking })
   }
@@ -321,7 +374,7 @@ export class ThreadStore {
     const next = this.#compose()
     if (isSameSnapshot(this.#snapshot, next)) return
     this.#snapshot = next
-    for (const listener of [...this.#listeners.keys()]) listener()
+    callEach(this.#listeners.keys())
     this.#options.onUpdate?.(this)
   }
 

@@ -23,6 +23,8 @@ import {
 const HEAD_MS = 20_000
 /** The server says something every 15 s. */
 const SILENCE_MS = 40_000
+/** A stream that was silent for so long is opened again where there is a reason to doubt it. */
+const DOUBT_MS = 5_000
 
 /** HTTP with event streams: one request a command, one stream a thread that is followed. */
 export function sseWire(fetch: Fetch): Wire {
@@ -38,7 +40,7 @@ interface Stream {
   readonly runId?: string
   runEnded: boolean
   /** The event to go on after then. */
-  lastEventId: EventId | undefined
+  lastEventId: string | undefined
   heardAt: number
 }
 
@@ -50,12 +52,16 @@ interface Executed {
   readonly begin?: () => void
 }
 
+const asIs = (response: Response): Response => response
+
 class SseLink implements Link {
   readonly #fetch: Fetch
   readonly #address: LinkAddress
   readonly #handlers: LinkHandlers
   readonly #abort = new AbortController()
   readonly #streams = new Map<string, Stream>()
+  /** Threads whose stream is asked for, each with what it was asked with last. */
+  readonly #asked = new Map<string, AbortController>()
   #defaultAgent = ''
   #reached = false
   #ended = false
@@ -83,9 +89,13 @@ class SseLink implements Link {
     )
   }
 
-  /** Another request would say nothing about the streams; that they are silent does. */
+  /** Another request would say nothing about the streams: those that are silent are opened again. */
   probe(): void {
-    if (this.#address.clock.now() - this.heardAt >= SILENCE_MS) this.#end({})
+    const now = this.#address.clock.now()
+    if (now - this.heardAt >= SILENCE_MS) return this.#end({})
+    for (const stream of [...this.#streams.values()]) {
+      if (now - stream.heardAt >= DOUBT_MS && stream.lastEventId !== undefined) this.#goOn(stream)
+    }
   }
 
   close(): void {
@@ -127,11 +137,11 @@ class SseLink implements Link {
     }
   }
 
-  /** What the server itself cannot do now, and what nobody answered, is for another connection. */
+  /** What nobody answered, and who is not let in any more, is for another connection. The rest is for who asked. */
   #failed(error: unknown): GatewayError | LinkLost {
     if (this.#ended) return new LinkLost()
     if (!(error instanceof GatewayError)) this.#end({})
-    else if (error.row.http >= 500 || isAboutToken(error)) this.#end({ error })
+    else if (isAboutLink(error)) this.#end({ error })
     else return error
     return new LinkLost()
   }
@@ -140,18 +150,22 @@ class SseLink implements Link {
     const { agent = this.#defaultAgent, threadId = '', runId = '', ...body } = payload
     const path = `/agents/${encodeURIComponent(agent)}/chat/stream`
     const abort = new AbortController()
-    const response = await this.#ask(path, { body: { ...body, threadId, runId }, abort })
+    const response = await this.#ask(path, { body: { ...body, threadId, runId }, abort }, asIs)
     const answer = { threadId, runId, status: 'started' }
     // Who follows the thread already has the run's events there. Letting go of a stream never stops a run.
-    if (this.#streams.has(threadId)) abort.abort()
-    else
-      return { answer, begin: this.#follow(response, { threadId, abort, runId, reasoning: body.reasoning }) }
-    return { answer }
+    if (this.#streams.has(threadId)) {
+      abort.abort()
+      return { answer }
+    }
+    const stream = { threadId, abort, runId, reasoning: body.reasoning, lastEventId: undefined }
+    return { answer, begin: this.#follow(response, stream) }
   }
 
   async #subscribe(payload: PayloadOf<'thread.subscribe'>): Promise<Executed> {
     const { threadId, lastEventId, reasoning = false } = payload
     this.#drop(threadId)
+    const abort = new AbortController()
+    this.#asked.set(threadId, abort)
     const path = `/threads/${encodeURIComponent(threadId)}`
     const flag = reasoning ? '&reasoning=1' : ''
     const opening =
@@ -160,31 +174,34 @@ class SseLink implements Link {
             `${path}/messages?limit=200${flag}`,
           )
         : undefined
-    const after = opening?.head ?? lastEventId ?? ''
-    const abort = new AbortController()
-    const response = await this.#ask(`${path}/events?after=${encodeURIComponent(after)}${flag}`, { abort })
-    const begin = this.#follow(response, { threadId, abort, reasoning })
+    const after = opening?.head ?? lastEventId
+    const events = `${path}/events?after=${encodeURIComponent(after ?? '')}${flag}`
+    const response = await this.#ask(events, { abort }, asIs)
+    // Who let go of the thread meanwhile would never read it.
+    const isWanted = this.#asked.get(threadId) === abort
+    if (!isWanted) abort.abort()
+    const begin = isWanted
+      ? this.#follow(response, { threadId, abort, reasoning, lastEventId: after })
+      : () => {}
     if (!opening) return { answer: { recovered: true, head: after }, begin }
     const { messages: history, head, more } = opening
     return { answer: { recovered: false, head, history, ...(more && { more }) }, begin }
   }
 
   #drop(threadId: string): void {
+    this.#asked.delete(threadId)
     this.#streams.get(threadId)?.abort.abort()
     this.#streams.delete(threadId)
   }
 
   /** Takes a response as the thread's stream; returns what begins to read it. */
-  #follow(
-    response: Response,
-    options: Pick<Stream, 'threadId' | 'abort' | 'runId' | 'reasoning'>,
-  ): () => void {
+  #follow(response: Response, options: Omit<Stream, 'heardAt' | 'runEnded'>): () => void {
     if (!response.headers.get('content-type')?.startsWith('text/event-stream')) {
       throw new TypeError('The answer is no event stream.')
     }
     const { threadId } = options
     const heardAt = this.#address.clock.now()
-    const stream: Stream = { ...options, heardAt, lastEventId: undefined, runEnded: false }
+    const stream: Stream = { ...options, heardAt, runEnded: false }
     this.#drop(threadId)
     this.#streams.set(threadId, stream)
     return () => void this.#read(stream, response)
@@ -228,20 +245,30 @@ class SseLink implements Link {
     this.#handlers.onFrame(frame)
   }
 
-  /** The stream of a run ends with it. Who still follows the thread goes on behind it. */
+  /**
+   * The stream of a run ends with it, and one may be dead. Who still follows the thread goes on behind it.
+   *
+   * A refusal is for who follows, and nobody waits for this answer: they ask again, over another link, and get theirs.
+   */
   #goOn({ threadId, lastEventId, reasoning }: Stream): void {
-    this.request('thread.subscribe', { threadId, lastEventId, reasoning }, () => {})
+    this.request('thread.subscribe', { threadId, lastEventId, reasoning }, (outcome) => {
+      if (!('error' in outcome) || !this.#asked.has(threadId)) return
+      const { retryAfterMs } = outcome.error as Partial<GatewayError>
+      this.#end(retryAfterMs === undefined ? {} : { retryAfterMs })
+    })
   }
 
   async #json<Body extends object>(path: string, body?: object): Promise<Body> {
-    const response = await this.#ask(path, { body, abort: new AbortController() })
-    return (await response.json()) as Body
+    const abort = new AbortController()
+    return this.#ask(path, { body, abort }, async (response) => (await response.json()) as Body)
   }
 
-  async #ask(
+  /** A stream is taken with its head; the deadline is for all that `take` waits for. */
+  async #ask<Taken>(
     path: string,
     { body, abort }: { body?: object | undefined; abort: AbortController },
-  ): Promise<Response> {
+    take: (response: Response) => Taken | Promise<Taken>,
+  ): Promise<Taken> {
     const { url, token, clock } = this.#address
     const stop = clock.after(HEAD_MS, () => abort.abort())
     try {
@@ -253,7 +280,7 @@ class SseLink implements Link {
       })
       this.#reached = true
       if (!response.ok) throw await refusalOf(response)
-      return response
+      return await take(response)
     } finally {
       stop()
     }
@@ -264,4 +291,9 @@ class SseLink implements Link {
     this.close()
     this.#handlers.onEnd({ reached: this.#reached, ...end })
   }
+}
+
+/** Tells whether every other command would be refused as well. */
+function isAboutLink(error: GatewayError): boolean {
+  return error.row.retry === 'reconnect' || isAboutToken(error)
 }

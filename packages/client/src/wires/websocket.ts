@@ -21,6 +21,8 @@ const TOO_LARGE = 1009
 
 /** What is needed of a WebSocket: that of browsers, of Node, or of `ws`. */
 export interface WebSocketLike {
+  /** What was given to it and is not yet on its way. */
+  readonly bufferedAmount?: number
   send(data: string): void
   close(code?: number): void
   addEventListener(type: 'open' | 'error', listener: () => void): void
@@ -112,11 +114,21 @@ class WebSocketLink implements Link {
   ): void {
     if (this.#ended) return settle({ error: new LinkLost() })
     const id = ++this.#lastId
-    // A server that does not answer is as good as gone.
-    const stop = this.#address.clock.after(deadlineMs, () => this.#end({}))
     const frame = JSON.stringify({ id, command, payload })
-    this.#waiting.set(id, { size: frame.length, settle, stop })
     this.#socket.send(frame)
+    this.#waiting.set(id, { size: frame.length, settle, stop: this.#watch(deadlineMs) })
+  }
+
+  /** A server that does not answer is as good as gone, unless the line is only slow: then something else moves. */
+  #watch(deadlineMs: number): () => void {
+    const heardAt = this.#heardAt
+    const { bufferedAmount = 0 } = this.#socket
+    let stop = this.#address.clock.after(deadlineMs, () => {
+      const moves = this.#heardAt !== heardAt || (this.#socket.bufferedAmount ?? 0) < bufferedAmount
+      if (moves) stop = this.#watch(deadlineMs)
+      else this.#end({})
+    })
+    return () => stop()
   }
 
   #opened(): void {
@@ -124,11 +136,14 @@ class WebSocketLink implements Link {
     this.#stopOpening()
     this.#reached = true
     const { token, ticket } = this.#address
-    if (token === undefined || ticket !== undefined) return this.#handlers.onOpen()
-    this.request('auth', { token }, (outcome) => {
+    const judged: Settle<CommandName> = (outcome) => {
       if ('answer' in outcome) this.#handlers.onOpen()
       else if (outcome.error instanceof GatewayError) this.#end({ error: outcome.error })
-    })
+    }
+    // The server looks at a ticket first, and takes only so much before it has: one command that costs nothing.
+    if (ticket !== undefined) this.request('thread.unsubscribe', { threadId: this.#probeId }, judged)
+    else if (token !== undefined) this.request('auth', { token }, judged)
+    else this.#handlers.onOpen()
   }
 
   #receive(data: unknown): void {
