@@ -61,3 +61,15 @@ test('a reader that has its place is told nothing before it begins, and then all
   subscription.close()
   await log.close()
 })
+
+test('who subscribes to a thread again is told everything once', async () => {
+  const gateway = testGateway([agent])
+  const client = new LinkClient(gateway)
+  const first = await client.ask('thread.send', { threadId: 't', message: 'hi' })
+  const { id: lastEventId } = await client.end(first.runId)
+  await client.ask('thread.subscribe', { threadId: 't', lastEventId })
+  const { runId } = await client.ask('thread.send', { threadId: 't', message: 'again' })
+  await client.end(runId)
+  await gateway.drain(0)
+  expect(client.events.map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5, 6])
+})

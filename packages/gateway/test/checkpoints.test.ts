@@ -1,10 +1,10 @@
-import { defineAgent } from '@turnpike/agents'
+import { type RunInput, defineAgent } from '@turnpike/agents'
 import { textOf } from '@turnpike/protocol'
 import { type Store, ANONYMOUS, threadRef } from '@turnpike/gateway'
 import { sqliteStore } from '@turnpike/gateway/sqlite-store'
 import { puppetAgent } from '@turnpike/testkit'
 import { expect, test } from 'vitest'
-import { HeldStore, LinkClient, testGateway } from './harness.ts'
+import { HeldStore, LinkClient, parkingAgent, testGateway } from './harness.ts'
 
 const thread = threadRef(ANONYMOUS, 't')
 
@@ -66,5 +66,22 @@ test('a run that waited begins only once the store knows that it has', async () 
   for (let i = 0; i < 20; i++) await new Promise(setImmediate)
   letGo()
   expect(await client.end(waits.runId)).toMatchObject({ text: 'running' })
+  await gateway.drain(0)
+})
+
+test('what was approved is done only once the store knows that the run goes on', async () => {
+  const held = new HeldStore()
+  const seen: RunInput['resume'][] = []
+  const gateway = testGateway([parkingAgent(seen)], { store: held.store })
+  const client = new LinkClient(gateway)
+  const { runId } = await client.ask('thread.send', { message: 'word', threadId: 't' })
+  await expect.poll(async () => (await held.store.runs.find(ANONYMOUS.id, runId))?.state).toBe('parked')
+  const letGo = held.hold('runs.update')
+  const { approvalId } = await client.event('approval-pending')
+  await client.ask('approval.resolve', { approvalId, approved: true })
+  for (let i = 0; i < 20; i++) await new Promise(setImmediate)
+  expect(seen).toEqual([])
+  letGo()
+  expect(await client.end(runId)).toMatchObject({ text: 'asked. word=true' })
   await gateway.drain(0)
 })
