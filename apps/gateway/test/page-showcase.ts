@@ -57,7 +57,7 @@ export function showcaseTests(browser: () => Browser): void {
     expect(await page.getByTestId('event-detail').textContent()).toContain('"finishReason"')
     await page.reload()
     await page.getByTestId('artifact').click()
-    expect(await page.getByTestId('artifact-content').textContent()).toContain('that this page has not seen')
+    await expect.poll(() => page.getByTestId('artifact-content').textContent()).toContain('Morning: a walk')
     expect(app.problems).toEqual([])
   }, 40_000)
 

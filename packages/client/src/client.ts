@@ -92,7 +92,7 @@ export function createClient(options: ClientOptions = {}): Client {
   const listeners = new Set<(state: ConnectionState) => void>()
   const onTrouble = (error?: GatewayError): void => connection.restart(error)
   const feeds = new Feeds({ clock, onTrouble })
-  const outbox = new Outbox({ onTrouble })
+  const outbox = new Outbox({ onTrouble, clock })
 
   const connection = new Connection({
     url,

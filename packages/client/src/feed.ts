@@ -28,12 +28,15 @@ export class ThreadFeed {
   #link: Link | undefined
   /** The server sends this thread's events over the link. */
   #following = false
-  /** With reasoning. */
+  /** With reasoning: this is about the subscription that was answered, not the one that is asked for. */
   #reasoning = false
   /** Where the subscription was placed: after an event, by a history, or at the start of a run. */
   #placed: EventId | 'history' | 'send' = 'history'
   #asking = false
   #sending = false
+  #leaving = false
+  /** The server asked to wait: whoever comes meanwhile waits, too. */
+  #isHeld = false
   /** The server does not know the thread; a message makes it. */
   #unknown = false
   #gaps = 0
@@ -71,9 +74,9 @@ export class ThreadFeed {
   }
 
   detach(): void {
-    this.#stopRetry()
+    this.#release()
     this.#link = undefined
-    this.#following = this.#asking = this.#sending = this.#unknown = false
+    this.#following = this.#asking = this.#sending = this.#leaving = this.#unknown = false
     this.#gaps = 0
     this.#settle()
   }
@@ -87,6 +90,8 @@ export class ThreadFeed {
     }
     let gap = false
     for (const reader of [...this.#readers]) {
+      // It would move past what the subscription that is on its way to it begins with.
+      if (reader.reasoning && !this.#reasoning && reader.cursor !== undefined) continue
       const step = reader.take(frame)
       if (step === 'apply') this.#gaps = 0
       // While a subscription is asked for, these are the last words of the one before.
@@ -109,7 +114,7 @@ export class ThreadFeed {
   /** Asks for what the readers need, one thing at a time. */
   #align(): void {
     const link = this.#link
-    if (!link || this.#asking || this.#sending) return
+    if (!link || this.#asking || this.#sending || this.#isHeld) return
     this.#shareHistory()
     const readers = [...this.#readers]
     if (readers.some((reader) => reader.isFresh)) return this.#ask(link, undefined)
@@ -156,23 +161,27 @@ export class ThreadFeed {
   #ask(link: Link, after: EventId | undefined): void {
     const { threadId } = this.#options
     this.#asking = true
-    this.#reasoning = this.#wantsReasoning
-    this.#placed = after ?? 'history'
+    const reasoning = this.#wantsReasoning
     const payload = {
       threadId,
       ...(after !== undefined && { lastEventId: after }),
-      ...(this.#reasoning && { reasoning: true }),
+      ...(reasoning && { reasoning }),
     }
     link.request('thread.subscribe', payload, (outcome) => {
       if (this.#link !== link) return
       this.#asking = false
       if ('error' in outcome) this.#refused(outcome.error, after)
-      else this.#subscribed(outcome.answer, after)
+      else this.#subscribed(outcome.answer, { after, reasoning })
     })
   }
 
-  #subscribed(answer: Answers['thread.subscribe'], after: EventId | undefined): void {
+  #subscribed(
+    answer: Answers['thread.subscribe'],
+    { after, reasoning }: { after: EventId | undefined; reasoning: boolean },
+  ): void {
     this.#following = true
+    this.#reasoning = reasoning
+    this.#placed = after ?? 'history'
     this.#retries = 0
     if (!answer.recovered) {
       this.#place(answer)
@@ -233,11 +242,18 @@ export class ThreadFeed {
       this.#following = true
       this.#reasoning = reasoning
       this.#placed = 'send'
+    } else if (this.#isBehind(reader)) {
+      reader.overtake()
     }
     this.#unknown = false
     this.#retries = 0
     reader.sent(answer)
     this.#align()
+  }
+
+  /** A run that was sent before is answered as the first time, and nothing of it comes again. */
+  #isBehind(reader: Reader): boolean {
+    return reader.isAwaiting && [...this.#readers].some(({ messages }) => isIn(messages, reader))
   }
 
   #sendRefused(reader: Reader, error: GatewayError | LinkLost): void {
@@ -272,22 +288,26 @@ export class ThreadFeed {
     }
     const { clock } = this.#options
     this.#stopRetry()
-    this.#stopRetry = clock.after(retryAfterMs + backoffMs(this.#retries++, clock.random()), () =>
-      this.#align(),
-    )
+    this.#isHeld = true
+    this.#stopRetry = clock.after(retryAfterMs + backoffMs(this.#retries++, clock.random()), () => {
+      this.#isHeld = false
+      this.#align()
+    })
     return true
+  }
+
+  #release(): void {
+    this.#stopRetry()
+    this.#isHeld = false
   }
 
   #threadIsUnknown(error: GatewayError): void {
     this.#unknown = true
     const isToCome = [...this.#readers].some((reader) => reader.isAwaiting)
+    if (!isToCome) return this.#drop([...this.#readers], error)
     for (const reader of [...this.#readers]) {
-      if (reader.isAwaiting || reader.cursor === ORIGIN) continue
-      if (isToCome || reader.waitsForThread) reader.place({ head: ORIGIN, history: [] })
-      else this.#drop([reader], error)
+      if (!reader.isAwaiting && reader.cursor !== ORIGIN) reader.place({ head: ORIGIN, history: [] })
     }
-    const stranded = [...this.#readers].filter((each) => !each.isAwaiting && !each.waitsForThread)
-    if (!isToCome) this.#drop(stranded, error)
   }
 
   #drop(readers: readonly Reader[], error: Error): void {
@@ -304,15 +324,32 @@ export class ThreadFeed {
 
   /** Lets go of the thread once nobody reads it, and nothing is on its way. */
   #settle(): void {
-    if (this.#readers.size > 0 || this.#asking || this.#sending) return
-    this.#stopRetry()
-    if (this.#following && this.#link) this.#unfollow(this.#link)
+    if (this.#readers.size > 0 || this.#asking || this.#sending || this.#leaving) return
+    if (this.#following && this.#link) {
+      if (!this.#isHeld) this.#unfollow(this.#link)
+      return
+    }
+    this.#release()
     this.#options.onIdle()
   }
 
   #unfollow(link: Link): void {
     this.#following = false
-    link.request('thread.unsubscribe', { threadId: this.#options.threadId }, () => {})
+    this.#leaving = true
+    link.request('thread.unsubscribe', { threadId: this.#options.threadId }, (outcome) => {
+      const error = 'error' in outcome ? outcome.error : undefined
+      if (this.#link !== link || error instanceof LinkLost) return
+      this.#leaving = false
+      if (error && this.#retriesAfter(error)) this.#stays(link)
+      this.#settle()
+    })
+  }
+
+  /** The subscription is where it was, and takes up one of those that are allowed. */
+  #stays(link: Link): void {
+    if (this.#link !== link) return
+    this.#following = true
+    for (const reader of this.#readers) if (reader.isAwaiting) reader.overtake()
   }
 }
 

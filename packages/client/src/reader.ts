@@ -10,6 +10,7 @@ import {
   reduce,
   seqOf,
 } from '@turnpike/protocol'
+import { withoutReasoning } from '@turnpike/protocol/wire'
 
 /** A history to go on from; the cause says why, where it was not asked for. */
 export type Opening = History & { readonly cause?: ResetCause | undefined }
@@ -37,8 +38,6 @@ export interface ReaderOptions {
   readonly messages?: readonly Message[] | undefined
   /** Begins at the start of this run. */
   readonly send?: Send | undefined
-  /** It waits for a thread that is not there yet, instead of failing. */
-  readonly waitsForThread?: boolean | undefined
 }
 
 /**
@@ -49,7 +48,6 @@ export interface ReaderOptions {
 export class Reader {
   readonly reasoning: boolean
   readonly send: Send | undefined
-  readonly waitsForThread: boolean
   /** It missed something that comes only if it is asked for. */
   isStale = false
   /** Its message was taken on the present link. */
@@ -67,11 +65,10 @@ export class Reader {
   #messages: readonly Message[]
   readonly #sink: ReaderSink
 
-  constructor({ sink, reasoning, cursor, messages, send, waitsForThread }: ReaderOptions) {
+  constructor({ sink, reasoning, cursor, messages, send }: ReaderOptions) {
     this.#sink = sink
     this.reasoning = reasoning ?? false
     this.send = send
-    this.waitsForThread = waitsForThread ?? false
     this.#cursor = cursor
     this.#messages = messages ?? []
   }
@@ -110,7 +107,7 @@ export class Reader {
   /** Goes on from a history. */
   place(opening: Opening): void {
     this.#cursor = opening.head
-    this.#messages = this.reasoning ? opening.history : withoutReasoning(opening.history)
+    this.#messages = this.reasoning ? opening.history : opening.history.map(withoutReasoning)
     this.more = opening.more
     this.isWhole = true
     this.isStale = false
@@ -145,13 +142,4 @@ export class Reader {
     this.#untold = 0
     this.#sink.onEvent(told)
   }
-}
-
-function withoutReasoning(messages: readonly Message[]): readonly Message[] {
-  const isReasoning = ({ type }: Message['parts'][number]): boolean => type === 'reasoning'
-  return messages.map((message) =>
-    message.parts.some(isReasoning)
-      ? { ...message, parts: message.parts.filter((part) => !isReasoning(part)) }
-      : message,
-  )
 }

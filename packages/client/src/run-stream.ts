@@ -172,6 +172,8 @@ export class EventStream implements ThreadStream, ReaderSink {
     if (!message) {
       const isRead = this.#reader?.send !== undefined || cause !== undefined
       if (isRead) this.onFail(new GatewayError('run-lost', 'The thread no longer has this run.'))
+      // It would wait for a beginning that is long over.
+      else if (more) this.onFail(new GatewayError('unknown-run', 'The history does not go back to this run.'))
     } else if (message.status !== 'open') {
       this.#end({ status: message.status, text: this.#text, message })
     }

@@ -118,7 +118,11 @@ export interface Threads {
    *   `early-overflow` where too much waits for a connection already
    */
   stream(options: SendOptions): Promise<RunStream>
-  /** Streams a run that was started elsewhere, or earlier. @throws GatewayError `unknown-thread` */
+  /**
+   * Streams a run that was started elsewhere, or earlier.
+   *
+   * @throws GatewayError `unknown-thread`; `unknown-run`, also by its end, where the history does not go back to it
+   */
   stream(options: FollowOptions): Promise<ThreadStream>
   /** Follows a thread until it is closed: its history first, then every event. Its iterator throws what the server refuses with. */
   subscribe(options: SubscribeOptions): ThreadSubscription

@@ -1,11 +1,5 @@
-import {
-  type EventId,
-  type History,
-  type Limits,
-  type Message,
-  type MessagePart,
-  seqOf,
-} from '@turnpike/protocol'
+import { type History, type Limits, type Message, seqOf } from '@turnpike/protocol'
+import { withoutReasoning } from '@turnpike/protocol/wire'
 import type { ThreadRef } from './thread-ref.ts'
 import type { StoredMessage, ThreadStore } from './store.ts'
 import type { Snapshot } from './thread-window.ts'
@@ -36,28 +30,11 @@ export async function readHistory(
   for (const entry of snapshot.messages) if (entry.seq < horizon) byId.set(entry.message.id, entry)
   const all = [...byId.values()].sort((a, b) => a.seq - b.seq)
   const first = startOfPage(all, { limit, chars: limits.historyChars })
-  return pageFrom(first, snapshot.head, reasoning ? all : all.map(withoutReasoning))
-}
-
-function pageFrom(first: number, head: EventId, all: readonly StoredMessage[]): HistoryPage {
-  const history = all.slice(first).map((entry) => entry.message)
+  const { head } = snapshot
+  const messages = all.slice(first).map(({ message }) => message)
+  const history = reasoning ? messages : messages.map(withoutReasoning)
   if (first === 0) return { head, history }
   return { head, history, more: true, before: all[first]?.seq ?? 0 }
-}
-
-/** Reasoning is for those who ask for it, in a history as in events: text around it is one text to all others. */
-function withoutReasoning(entry: StoredMessage): StoredMessage {
-  const { message } = entry
-  if (!message.parts.some((part) => part.type === 'reasoning')) return entry
-  const parts: MessagePart[] = []
-  for (const part of message.parts) {
-    const last = parts.at(-1)
-    if (part.type === 'reasoning') continue
-    if (part.type === 'text' && last?.type === 'text') {
-      parts[parts.length - 1] = { type: 'text', text: last.text + part.text }
-    } else parts.push(part)
-  }
-  return { ...entry, message: { ...message, parts } }
 }
 
 /** Goes back turn by turn, so that a page never parts a question from its answer. */
