@@ -7,7 +7,9 @@ const bin = join(root, 'node_modules', '.bin')
 const env = { ...process.env, PATH: `${bin}${delimiter}${process.env.PATH}` }
 
 const sources = [
-  ...['packages', 'apps', 'examples', 'scripts', 'bench', 'chaos'].filter((folder) => existsSync(join(root, folder))),
+  ...['packages', 'apps', 'examples', 'scripts', 'bench', 'chaos'].filter((folder) =>
+    existsSync(join(root, folder)),
+  ),
   ...readdirSync(root).filter((file) => file.endsWith('.ts')),
 ]
 
