@@ -19,6 +19,7 @@ describe.skipIf(isMissing)('in Chromium', () => {
     browser = await chromium.launch({ executablePath: CHROMIUM })
     page = await browser.newPage()
     await page.addScriptTag({ content: `${code};globalThis.runCase = runCase`, type: 'module' })
+    await page.waitForFunction(() => 'runCase' in globalThis)
   }, 60_000)
 
   afterAll(() => browser?.close())
