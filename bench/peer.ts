@@ -8,11 +8,15 @@ import type { Question, Sample } from './servers/control.ts'
 const SERVER_CORE = '0'
 const CLIENT_CORE = '1'
 
-/** Who is measured: the gateway, or a bare `ws` server with frames as short as can be, or as long as the gateway's. */
-export type PeerName = 'turnpike' | 'ws small' | 'ws equal'
+/**
+ * Who is measured: the gateway as it is served, or with its log alone and no store; or a bare `ws` server with frames as
+ * short as can be, or as long as the gateway's.
+ */
+export type PeerName = 'turnpike' | 'log alone' | 'ws small' | 'ws equal'
 
 const COMMANDS: Record<PeerName, readonly string[]> = {
   turnpike: ['turnpike.ts'],
+  'log alone': ['turnpike.ts', JSON.stringify({ logAlone: true })],
   'ws small': ['bare-ws.ts', 'small'],
   'ws equal': ['bare-ws.ts', 'equal'],
 }

@@ -9,7 +9,7 @@ const WARM_RUNS = 1_000
 const RUNS = 1_000
 /** Messages in one thread; then another begins. */
 const TURNS = 10
-const PEERS: readonly PeerName[] = ['ws small', 'ws equal', 'turnpike']
+const PEERS: readonly PeerName[] = ['ws small', 'ws equal', 'turnpike', 'log alone']
 
 /** One run after another: the time from a message to the first delta of its answer. */
 export const firstDelta: Scenario = {
@@ -17,6 +17,7 @@ export const firstDelta: Scenario = {
   title: `message to first delta, ${RUNS} runs one after another, ${TURNS} in a thread`,
   figures: {
     'turnpike over ws small: p50': { unit: 'µs more', atMost: 25 },
+    'log alone over ws small: p50': { unit: 'µs more', atMost: 25 },
     ...Object.fromEntries(
       PEERS.flatMap((peer) => [
         [`${peer}: p50`, { unit: 'µs' }],
@@ -52,7 +53,9 @@ async function roundOf(options: RoundOptions): Promise<Round> {
     round[`${name}: p99`] = quantile(sorted, 0.99)
     round[`${name}: CPU`] = (after.cpuUs - before.cpuUs) / RUNS
   }
-  round['turnpike over ws small: p50'] = (round['turnpike: p50'] ?? NaN) - (round['ws small: p50'] ?? NaN)
+  for (const own of ['turnpike', 'log alone']) {
+    round[`${own} over ws small: p50`] = (round[`${own}: p50`] ?? NaN) - (round['ws small: p50'] ?? NaN)
+  }
   return round
 }
 

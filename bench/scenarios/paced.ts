@@ -14,7 +14,7 @@ const SPREAD_MS = 1_000
 const WARM_MS = 1_500
 const LEAD_MS = 500
 const BYTES = 24
-const PEERS: readonly PeerName[] = ['ws small', 'ws equal', 'turnpike']
+const PEERS: readonly PeerName[] = ['ws small', 'ws equal', 'turnpike', 'log alone']
 
 /** Many runs that speak steadily: how long after it was due a delta arrives. */
 export const paced: Scenario = {
@@ -25,6 +25,10 @@ export const paced: Scenario = {
     'turnpike to ws small: CPU': { unit: 'ratio of CPU', atMost: 1 },
     'turnpike to ws equal: p99': { unit: 'ratio' },
     'turnpike to ws equal: CPU': { unit: 'ratio of CPU' },
+    'log alone to ws small: p99': { unit: 'ratio', atMost: 1.1 },
+    'log alone to ws small: CPU': { unit: 'ratio of CPU', atMost: 1 },
+    'log alone to ws equal: p99': { unit: 'ratio' },
+    'log alone to ws equal: CPU': { unit: 'ratio of CPU' },
     ...Object.fromEntries(
       PEERS.flatMap((peer) => [
         [`${peer}: p50`, { unit: 'ms' }],
@@ -47,8 +51,10 @@ async function roundOf(options: RoundOptions): Promise<Round> {
   }
   for (const reference of ['ws small', 'ws equal']) {
     for (const what of ['p99', 'CPU']) {
-      const [ours = NaN, theirs = NaN] = [round[`turnpike: ${what}`], round[`${reference}: ${what}`]]
-      round[`turnpike to ${reference}: ${what}`] = ours / theirs
+      for (const own of ['turnpike', 'log alone']) {
+        const [ours = NaN, theirs = NaN] = [round[`${own}: ${what}`], round[`${reference}: ${what}`]]
+        round[`${own} to ${reference}: ${what}`] = ours / theirs
+      }
     }
   }
   return round

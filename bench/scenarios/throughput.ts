@@ -23,15 +23,21 @@ const CONTENDERS: readonly Contender[] = [
   { label: 'ws equal', peer: 'ws equal', wire: 'websocket' },
   { label: 'WebSocket', peer: 'turnpike', wire: 'websocket' },
   { label: 'SSE', peer: 'turnpike', wire: 'sse' },
+  { label: 'WebSocket, log alone', peer: 'log alone', wire: 'websocket' },
+  { label: 'SSE, log alone', peer: 'log alone', wire: 'sse' },
 ]
 
-/** As many deltas as go through: what one costs the server's CPU, beside a bare `ws` server. */
+/** As many deltas as go through: what one costs the server's CPU, beside a bare `ws` server that keeps nothing. */
 export function throughput(burst: number, clients: number, target: Target): Scenario {
   const figures: Record<string, FigureSpec> = {
     'WebSocket to ws small': { unit: 'ratio of CPU', atMost: target.websocket },
     'WebSocket to ws equal': { unit: 'ratio of CPU' },
     'SSE to ws small': { unit: 'ratio of CPU', atMost: target.sse },
     'SSE to ws equal': { unit: 'ratio of CPU' },
+    'WebSocket, log alone to ws small': { unit: 'ratio of CPU', atMost: target.websocket },
+    'WebSocket, log alone to ws equal': { unit: 'ratio of CPU' },
+    'SSE, log alone to ws small': { unit: 'ratio of CPU', atMost: target.sse },
+    'SSE, log alone to ws equal': { unit: 'ratio of CPU' },
   }
   for (const { label } of CONTENDERS) {
     figures[`${label}: CPU`] = { unit: 'µs a delta' }
@@ -62,7 +68,7 @@ async function roundOf(load: Omit<Load, 'wire'>, options: RoundOptions): Promise
     round[`${label}: frames`] = frames / deltas
     round[`${label}: bytes`] = bytes / deltas
   }
-  for (const label of ['WebSocket', 'SSE']) {
+  for (const label of ['WebSocket', 'SSE', 'WebSocket, log alone', 'SSE, log alone']) {
     for (const reference of ['ws small', 'ws equal']) {
       round[`${label} to ${reference}`] = (cpu.get(label) ?? NaN) / (cpu.get(reference) ?? NaN)
     }

@@ -5,8 +5,11 @@ import type { Limits } from '@turnpike/protocol'
 import type { Order } from '../order.ts'
 import { produce } from './agent.ts'
 import { serveControl } from './control.ts'
+import { noStore } from './no-store.ts'
 
 export interface TurnpikeOptions {
+  /** Keeps nothing of runs. */
+  readonly logAlone?: boolean
   /** A file for the store; else it is in memory. */
   readonly file?: string
   readonly limits?: Partial<Limits>
@@ -18,10 +21,11 @@ const agent = defineAgent({
   name: 'bench',
   run: ({ text }, { signal }) => produce(JSON.parse(text) as Order, signal),
 })
-const { file, limits } = JSON.parse(process.argv[2] ?? '{}') as TurnpikeOptions
+const { file, limits, logAlone } = JSON.parse(process.argv[2] ?? '{}') as TurnpikeOptions
 const server = createGatewayServer({
   agents: [agent],
   limits: { ...OPEN, ...limits },
   ...(file !== undefined && { store: sqliteStore({ file }) }),
+  ...(logAlone && { store: noStore() }),
 })
 serveControl(Number(new URL(await server.listen(0)).port))

@@ -15,8 +15,8 @@ const WORD_CHARS = 64
 
 // oxlint-disable-next-line no-control-regex
 const NOT_ASCII = /[^\x00-\x7f]/
-const ASCII_WORDS = /[a-z0-9]+/g
-const LONG_WORD = /[a-zA-Z0-9]{65}/
+
+const [A, Z, ZERO, NINE] = [97, 122, 48, 57] as const
 
 const segmenter = new Intl.Segmenter('en', { granularity: 'word' })
 
@@ -28,15 +28,28 @@ const segmenter = new Intl.Segmenter('en', { granularity: 'word' })
  */
 export function wordsOf(text: string): ReadonlySet<string> {
   // Most texts: no folding of letters to be done, and parted several times as fast.
-  if (!NOT_ASCII.test(text)) {
-    const plain = text.toLowerCase().match(ASCII_WORDS) ?? []
-    return new Set(LONG_WORD.test(text) ? plain.map(cut) : plain)
-  }
+  if (!NOT_ASCII.test(text)) return plainWordsOf(text.toLowerCase())
   const words = new Set<string>()
   for (const [piece] of text.normalize('NFKC').toLowerCase().matchAll(PIECES)) {
     if (!IS_SPACELESS.test(piece)) words.add(piece.length > WORD_CHARS ? cut(piece) : piece)
     else
       for (const { segment, isWordLike } of segmenter.segment(piece)) if (isWordLike) words.add(cut(segment))
+  }
+  return words
+}
+
+/** By hand, which takes half the time of a regular expression: every answer that is stored comes by here. */
+function plainWordsOf(text: string): ReadonlySet<string> {
+  const words = new Set<string>()
+  let start = -1
+  for (let index = 0; index <= text.length; index++) {
+    const code = text.charCodeAt(index)
+    if ((code >= A && code <= Z) || (code >= ZERO && code <= NINE)) {
+      if (start < 0) start = index
+    } else if (start >= 0) {
+      words.add(text.slice(start, Math.min(index, start + WORD_CHARS)))
+      start = -1
+    }
   }
   return words
 }

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { GatewayError } from '@turnpike/protocol'
-import type { Framing, Link } from '../link.ts'
+import { type Framing, type Link, writeText } from '../link.ts'
 import type { TimerWheel } from '../timer-wheel.ts'
 
 /** Fields of Server-Sent Events: the id to resume after, the name, the JSON. JSON has no line breaks to escape. */
@@ -9,7 +9,7 @@ export const sseFraming: Framing = {
   maxBytes: ({ name, id, json }) => 32 + name.length + (id?.length ?? 0) + json.length * 3,
   write({ name, id, json }, target, offset) {
     const idField = id === undefined ? '' : `id: ${id}\n`
-    return offset + target.write(`${idField}event: ${name}\ndata: ${json}\n\n`, offset)
+    return offset + writeText(`${idField}event: ${name}\ndata: ${json}\n\n`, target, offset)
   },
 }
 

@@ -1,4 +1,4 @@
-import type { Framing } from '../link.ts'
+import { type Framing, writeText } from '../link.ts'
 
 const TEXT_FRAME = 0x81
 const SHORT_MAX = 125
@@ -18,7 +18,7 @@ export const websocketFraming: Framing = {
   maxBytes: ({ json }) => LONG_HEADER + (json.length > 4_096 ? Buffer.byteLength(json) : json.length * 3),
   write({ json }, target, offset) {
     // Nearly every event is of medium length; the text of others moves to where it belongs.
-    const length = target.write(json, offset + MEDIUM_HEADER)
+    const length = writeText(json, target, offset + MEDIUM_HEADER)
     target[offset] = TEXT_FRAME
     if (length > MEDIUM_MAX) {
       move(target, offset, { length, header: LONG_HEADER })

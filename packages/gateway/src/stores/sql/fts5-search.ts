@@ -52,7 +52,8 @@ export class Fts5Search implements TextSearch {
       known = new Set()
     }
     this.#known.set(owner, known)
-    for (const word of unknown) known.add(word)
+    // Copies: a word cut out of a text would keep the whole text in memory.
+    for (const word of JSON.parse(JSON.stringify(unknown)) as string[]) known.add(word)
   }
 
   async add(

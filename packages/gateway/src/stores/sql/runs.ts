@@ -1,5 +1,5 @@
 import { textOf } from '@turnpike/protocol'
-import type { Selectable, Transaction, Updateable } from 'kysely'
+import type { Insertable, Selectable, Transaction, Updateable } from 'kysely'
 import { threadRef } from '../../thread-ref.ts'
 import {
   type RunChange,
@@ -10,6 +10,7 @@ import {
   OWNERS,
 } from '../../store.ts'
 import { fromJson, toJson } from './json-text.ts'
+import { PreparedQuery } from './prepared-query.ts'
 import type { Tables } from './schema.ts'
 import type { SqlDatabase } from './sql-database.ts'
 import { indexedWords } from './text-words.ts'
@@ -17,10 +18,54 @@ import { isUnfinished } from './unfinished.ts'
 
 type Run = Pick<RunRecord, 'thread' | 'id'>
 type Row = Selectable<Tables['runs']>
+type NewRow = Omit<Insertable<Tables['runs']>, 'key'>
+type RunColumns = Pick<
+  Updateable<Tables['runs']>,
+  'state' | 'start_seq' | 'end_seq' | 'parked' | 'background' | 'input_tokens' | 'output_tokens'
+>
 
 /** Runs in a table, and what they write. */
 export class SqlRuns implements RunStore {
   readonly #database: SqlDatabase
+  // Each run comes by these, so they are prepared. Changes are of a few kinds, by the columns that they are of.
+  readonly #changes = new Map<string, ReturnType<typeof changeOf>>()
+  readonly #threadKey = new PreparedQuery((db, { owner, id }: { owner: string; id: string }) =>
+    db.selectFrom('threads').select('key').where('owner', '=', owner).where('id', '=', id),
+  )
+  readonly #insert = new PreparedQuery((db, row: NewRow) =>
+    db.insertInto('runs').values({
+      thread_key: row.thread_key,
+      owner: row.owner,
+      id: row.id,
+      agent: row.agent,
+      principal_id: row.principal_id,
+      principal: row.principal,
+      fingerprint: row.fingerprint,
+      input: row.input,
+      message_id: row.message_id,
+      state: row.state,
+      created_at: row.created_at,
+      start_seq: row.start_seq,
+      end_seq: row.end_seq,
+      parked: row.parked,
+      background: row.background,
+      input_tokens: row.input_tokens,
+      output_tokens: row.output_tokens,
+    }),
+  )
+  readonly #putMessage = new PreparedQuery(
+    (db, { thread_key, run_key, id, seq, is_answer, body }: Insertable<Tables['messages']>) =>
+      db
+        .insertInto('messages')
+        .values({ thread_key, run_key, id, seq, is_answer, body })
+        .onConflict((conflict) =>
+          conflict.columns(['thread_key', 'id']).doUpdateSet({ run_key, seq, is_answer, body }),
+        )
+        .returning('key'),
+  )
+  readonly #touchThread = new PreparedQuery((db, { key, updated_at }: { key: number; updated_at: number }) =>
+    db.updateTable('threads').set({ updated_at }).where('key', '=', key),
+  )
 
   constructor(database: SqlDatabase) {
     this.#database = database
@@ -29,30 +74,23 @@ export class SqlRuns implements RunStore {
   create(run: RunRecord): Promise<void> {
     return this.#database.use(async (db) => {
       const { owner, id } = run.thread
-      const thread = await db
-        .selectFrom('threads')
-        .select('key')
-        .where('owner', '=', owner)
-        .where('id', '=', id)
-        .executeTakeFirst()
+      const thread = await this.#threadKey.first(db, { owner, id })
       if (!thread) throw new Error(`There is no thread "${id}" to add a run to.`)
-      await db
-        .insertInto('runs')
-        .values({
-          ...columnsOf(run),
-          thread_key: thread.key,
-          owner,
-          id: run.id,
-          agent: run.agent,
-          principal_id: run.principal.id,
-          principal: toJson(run.principal),
-          fingerprint: run.fingerprint,
-          input: toJson(run.input),
-          message_id: run.messageId,
-          state: run.state,
-          created_at: Date.now(),
-        })
-        .execute()
+      await this.#insert.all(db, {
+        thread_key: thread.key,
+        owner,
+        id: run.id,
+        agent: run.agent,
+        principal_id: run.principal.id,
+        principal: toJson(run.principal),
+        fingerprint: run.fingerprint,
+        input: toJson(run.input),
+        message_id: run.messageId,
+        created_at: Date.now(),
+        ...NO_CHANGE,
+        ...columnsOf(run),
+        state: run.state,
+      })
     })
   }
 
@@ -62,17 +100,26 @@ export class SqlRuns implements RunStore {
       for (const { words } of written)
         if (words) await this.#database.engine.search.learn(db, run.thread.owner, words)
       await db.transaction().execute(async (transaction) => {
-        const keys = await changeRun(transaction, run, change)
+        const keys = await this.#change(transaction, run, change)
         if (!keys) throw new Error(`There is no run "${run.id}" to change.`)
         if (written.length === 0) return
         for (const message of written) await this.#write(transaction, { ...keys, ...message, run })
-        await transaction
-          .updateTable('threads')
-          .set({ updated_at: Date.now() })
-          .where('key', '=', keys.thread_key)
-          .execute()
+        await this.#touchThread.all(transaction, { key: keys.thread_key, updated_at: Date.now() })
       })
     })
+  }
+
+  #change(
+    transaction: Transaction<Tables>,
+    { thread, id }: Run,
+    change: RunChange,
+  ): Promise<Pick<Row, 'key' | 'thread_key'> | undefined> {
+    const columns = columnsOf(change)
+    const names = Object.keys(columns) as (keyof RunColumns)[]
+    const kind = names.join()
+    let query = this.#changes.get(kind)
+    if (!query) this.#changes.set(kind, (query = changeOf(names)))
+    return query.first(transaction, { ...columns, owner: thread.owner, run_id: id })
   }
 
   async #write(
@@ -80,15 +127,10 @@ export class SqlRuns implements RunStore {
     { run, words, ...row }: Written & { key: number; thread_key: number; run: Run },
   ): Promise<void> {
     const { key: run_key, thread_key, id, seq, is_answer, body } = row
-    const { key } = await transaction
-      .insertInto('messages')
-      .values({ thread_key, run_key, id, seq, is_answer, body })
-      .onConflict((conflict) =>
-        conflict.columns(['thread_key', 'id']).doUpdateSet({ run_key, seq, is_answer, body }),
-      )
-      .returning('key')
-      .executeTakeFirstOrThrow()
-    if (!words) return
+    const message = { thread_key, run_key, id, seq, is_answer, body }
+    const put = await this.#putMessage.first(transaction, message)
+    if (!put || !words) return
+    const { key } = put
     await this.#database.engine.search.add(transaction, 'messages', { key, owner: run.thread.owner, words })
   }
 
@@ -165,38 +207,39 @@ function writtenOf({ message, seq }: StoredMessage): Written {
   return status === 'open' ? row : { ...row, words: indexedWords(textOf(message)) }
 }
 
-async function changeRun(
-  transaction: Transaction<Tables>,
-  { thread, id }: Run,
-  change: RunChange,
-): Promise<Pick<Row, 'key' | 'thread_key'> | undefined> {
-  const columns = columnsOf(change)
-  if (Object.keys(columns).length === 0) {
-    return transaction
-      .selectFrom('runs')
-      .select(['key', 'thread_key'])
-      .where('owner', '=', thread.owner)
-      .where('id', '=', id)
-      .executeTakeFirst()
-  }
-  return transaction
-    .updateTable('runs')
-    .set(columns)
-    .where('owner', '=', thread.owner)
-    .where('id', '=', id)
-    .returning(['key', 'thread_key'])
-    .executeTakeFirst()
+/** The change of some columns of a run; of none, it only finds the run. */
+function changeOf(
+  names: readonly (keyof RunColumns)[],
+): PreparedQuery<RunColumns & { owner: string; run_id: string }, Pick<Row, 'key' | 'thread_key'>> {
+  return new PreparedQuery((db, values) => {
+    const { owner, run_id } = values
+    if (names.length === 0) {
+      return db
+        .selectFrom('runs')
+        .select(['key', 'thread_key'])
+        .where('owner', '=', owner)
+        .where('id', '=', run_id)
+    }
+    return db
+      .updateTable('runs')
+      .set(Object.fromEntries(names.map((name) => [name, values[name]])))
+      .where('owner', '=', owner)
+      .where('id', '=', run_id)
+      .returning(['key', 'thread_key'])
+  })
+}
+
+const NO_CHANGE = {
+  start_seq: null,
+  end_seq: null,
+  parked: null,
+  background: null,
+  input_tokens: null,
+  output_tokens: null,
 }
 
 /** Only what changes. */
-function columnsOf({
-  state,
-  startSeq,
-  endSeq,
-  parked,
-  background,
-  usage,
-}: RunChange): Updateable<Tables['runs']> {
+function columnsOf({ state, startSeq, endSeq, parked, background, usage }: RunChange): RunColumns {
   return {
     ...(state !== undefined && { state }),
     ...(startSeq !== undefined && { start_seq: startSeq }),

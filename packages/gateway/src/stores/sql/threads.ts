@@ -10,6 +10,7 @@ import {
   OWNERS,
 } from '../../store.ts'
 import { fromJson } from './json-text.ts'
+import { PreparedQuery } from './prepared-query.ts'
 import type { Tables } from './schema.ts'
 import { indexedWords, searchedWords } from './text-words.ts'
 import type { SqlDatabase } from './sql-database.ts'
@@ -18,10 +19,29 @@ const SUMMARY = ['threads.id', 'title', 'created_at', 'updated_at'] as const
 
 /** More than any page may ask for, and a number to every engine. */
 const MOST_ROWS = 1_000_000
+/** Behind every event there may be. */
+const LAST_SEQ = Number.MAX_SAFE_INTEGER
 
 /** Threads and their messages in tables. */
 export class SqlThreads implements ThreadStore {
   readonly #database: SqlDatabase
+  readonly #key = new PreparedQuery((db, { owner, id }: ThreadRef) =>
+    db.selectFrom('threads').select('key').where('owner', '=', owner).where('id', '=', id),
+  )
+  readonly #messages = new PreparedQuery(
+    (db, { owner, id, before, limit }: { owner: string; id: string; before: number; limit: number }) =>
+      db
+        .selectFrom('messages')
+        .select(['body', 'seq'])
+        .where('thread_key', '=', (where) =>
+          where.selectFrom('threads').select('key').where('owner', '=', owner).where('id', '=', id),
+        )
+        .where('seq', '<', before)
+        .orderBy('seq', 'desc')
+        .orderBy('is_answer', 'desc')
+        .orderBy('key', 'desc')
+        .limit(limit),
+  )
 
   constructor(database: SqlDatabase) {
     this.#database = database
@@ -29,7 +49,7 @@ export class SqlThreads implements ThreadStore {
 
   open(thread: ThreadRef, title: string): Promise<void> {
     return this.#database.use(async (db) => {
-      if (await hasThread(db, thread)) return
+      if (await this.#key.first(db, thread)) return
       const { search } = this.#database.engine
       const { owner, id } = thread
       const words = indexedWords(title)
@@ -48,7 +68,7 @@ export class SqlThreads implements ThreadStore {
   }
 
   has(thread: ThreadRef): Promise<boolean> {
-    return this.#database.use((db) => hasThread(db, thread))
+    return this.#database.use(async (db) => (await this.#key.first(db, thread)) !== undefined)
   }
 
   list(owner: string, page: ThreadPage): Promise<readonly ThreadSummary[]> {
@@ -91,25 +111,10 @@ export class SqlThreads implements ThreadStore {
     return rows.map(summaryOf)
   }
 
-  messages(thread: ThreadRef, page: Page): Promise<readonly StoredMessage[]> {
+  messages({ owner, id }: ThreadRef, page: Page): Promise<readonly StoredMessage[]> {
     return this.#database.use(async (db) => {
-      let query = db
-        .selectFrom('messages')
-        .select(['body', 'seq'])
-        .where('thread_key', '=', (where) =>
-          where
-            .selectFrom('threads')
-            .select('key')
-            .where('owner', '=', thread.owner)
-            .where('id', '=', thread.id),
-        )
-      if (page.before !== undefined && page.before !== Infinity) query = query.where('seq', '<', page.before)
-      const rows = await query
-        .orderBy('seq', 'desc')
-        .orderBy('is_answer', 'desc')
-        .orderBy('key', 'desc')
-        .limit(rowsOf(page))
-        .execute()
+      const before = Math.min(page.before ?? LAST_SEQ, LAST_SEQ)
+      const rows = await this.#messages.all(db, { owner, id, before, limit: rowsOf(page) })
       return rows.map(({ body, seq }) => ({ message: fromJson(body), seq })).toReversed()
     })
   }
@@ -120,11 +125,6 @@ export class SqlThreads implements ThreadStore {
       return (await query.execute()).map(({ owner }) => owner)
     })
   }
-}
-
-async function hasThread(db: Kysely<Tables>, { owner, id }: ThreadRef): Promise<boolean> {
-  const query = db.selectFrom('threads').select('key').where('owner', '=', owner).where('id', '=', id)
-  return (await query.executeTakeFirst()) !== undefined
 }
 
 async function listed(
