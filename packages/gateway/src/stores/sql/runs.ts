@@ -1,5 +1,5 @@
 import { textOf } from '@turnpike/protocol'
-import type { Insertable, Selectable, Transaction, Updateable } from 'kysely'
+import type { Insertable, Selectable, Transaction } from 'kysely'
 import { threadRef } from '../../thread-ref.ts'
 import {
   type RunChange,
@@ -19,9 +19,8 @@ import { isUnfinished } from './unfinished.ts'
 type Run = Pick<RunRecord, 'thread' | 'id'>
 type Row = Selectable<Tables['runs']>
 type NewRow = Omit<Insertable<Tables['runs']>, 'key'>
-type RunColumns = Pick<
-  Updateable<Tables['runs']>,
-  'state' | 'start_seq' | 'end_seq' | 'parked' | 'background' | 'input_tokens' | 'output_tokens'
+type RunColumns = Partial<
+  Pick<Row, 'state' | 'start_seq' | 'end_seq' | 'parked' | 'background' | 'input_tokens' | 'output_tokens'>
 >
 
 /** Runs in a table, and what they write. */
