@@ -4,6 +4,9 @@ import type { ThreadRef } from './thread-ref.ts'
 import type { StoredMessage, ThreadStore } from './store.ts'
 import type { Snapshot } from './thread-window.ts'
 
+/** Messages that are read first. */
+const FIRST_READ = 16
+
 /** A page of a thread's messages that ends exactly at `head`. */
 export interface HistoryPage extends History {
   /** Where older messages are; present with `more`. */
@@ -24,17 +27,43 @@ export async function readHistory(
   const { snapshot, limits, reasoning, before = Infinity } = options
   const limit = Math.min(options.limit ?? Infinity, limits.historyMessages)
   const horizon = Math.min(before, seqOf(snapshot.head) + 1)
-  const stored = await store.messages(thread, { limit: limit + 2, before: horizon })
-  const byId = new Map<string, StoredMessage>()
-  for (const entry of stored) byId.set(entry.message.id, entry)
-  for (const entry of snapshot.messages) if (entry.seq < horizon) byId.set(entry.message.id, entry)
-  const all = [...byId.values()].sort((a, b) => a.seq - b.seq)
-  const first = startOfPage(all, { limit, chars: limits.historyChars })
+  const stored: StoredMessage[] = []
+  let all: readonly StoredMessage[] = []
+  let first = 0
+  let from = horizon
+  // A little at first, and then more: few messages may be all that fits, and most threads are short.
+  for (let count = Math.min(FIRST_READ, limit + 2); ; count *= 4) {
+    const read = await store.messages(thread, { limit: count, before: from })
+    const isAll = read.length < count
+    const whole = isAll ? read : withoutFirstTurn(read)
+    stored.unshift(...whole)
+    from = isAll ? 0 : (whole[0]?.seq ?? from)
+    all = joined(
+      stored,
+      snapshot.messages.filter(({ seq }) => seq >= from && seq < horizon),
+    )
+    first = startOfPage(all, { limit, chars: limits.historyChars })
+    if (isAll || first > 0) break
+  }
   const { head } = snapshot
   const messages = all.slice(first).map(({ message }) => message)
   const history = reasoning ? messages : messages.map(withoutReasoning)
   if (first === 0) return { head, history }
   return { head, history, more: true, before: all[first]?.seq ?? 0 }
+}
+
+/** Of what was read only in part, the oldest turn may lack its question. */
+function withoutFirstTurn(read: readonly StoredMessage[]): readonly StoredMessage[] {
+  return read.filter(({ seq }) => seq !== read[0]?.seq)
+}
+
+function joined(
+  stored: readonly StoredMessage[],
+  logged: readonly StoredMessage[],
+): readonly StoredMessage[] {
+  const byId = new Map<string, StoredMessage>()
+  for (const entry of [...stored, ...logged]) byId.set(entry.message.id, entry)
+  return [...byId.values()].sort((a, b) => a.seq - b.seq)
 }
 
 /** Goes back turn by turn, so that a page never parts a question from its answer. */

@@ -4,8 +4,9 @@ import { ANONYMOUS, ThreadWindow, Ticker, threadRef } from '@turnpike/gateway'
 import { type StoredMessage, type ThreadStore } from '@turnpike/gateway/store'
 import { sqliteStore } from '@turnpike/gateway/sqlite-store'
 import { TestLink } from '@turnpike/testkit'
+import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { readHistory } from '../src/history.ts'
+import { type HistoryPage, readHistory } from '../src/history.ts'
 import { storeMessages } from './harness.ts'
 
 const thread = threadRef(ANONYMOUS, 't')
@@ -107,4 +108,51 @@ test('a history has reasoning for those who ask for it', async () => {
     const { history } = await readHistory(store, thread, { snapshot, limits: LIMITS, reasoning })
     expect(history[0]?.parts).toEqual(reasoning ? parts : parts.slice(1))
   }
+})
+
+test('a history reads a little more than it tells, however long the thread is', async () => {
+  const large = 'x'.repeat(LIMITS.historyChars / 4)
+  const store = await storeOf(Array.from({ length: 60 }, (_, i) => entry(`m${i}`, i + 1, large)))
+  let read = 0
+  const counting: Pick<ThreadStore, 'messages'> = {
+    async messages(ref, page) {
+      const messages = await store.messages(ref, page)
+      read += messages.length
+      return messages
+    },
+  }
+  const snapshot = { head: mintEventId(0, 99), messages: [] }
+  const options = { snapshot, limits: LIMITS, reasoning: true }
+  const { history, more } = await readHistory({ ...store, ...counting }, thread, options)
+  expect(history.map((message) => message.id)).toEqual(['m56', 'm57', 'm58', 'm59'])
+  expect(more).toBe(true)
+  expect(read).toBeLessThan(20)
+})
+
+test('pages of a history, from the last to the first, are the thread', async () => {
+  const turn = fc.record({ chars: fc.integer({ min: 1, max: 40 }), hasAnswer: fc.boolean() })
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(turn, { maxLength: 40 }),
+      fc.integer({ min: 1, max: 30 }),
+      fc.integer({ min: 1, max: 300 }),
+      async (turns, limit, historyChars) => {
+        const entries = turns.flatMap(({ chars, hasAnswer }, i) => [
+          entry(`q${i}`, i + 1, 'x'.repeat(chars)),
+          ...(hasAnswer ? [entry(`r${i}`, i + 1, 'y'.repeat(chars))] : []),
+        ])
+        const store = await storeOf(entries)
+        const snapshot = { head: mintEventId(0, 99), messages: [] }
+        const told: string[] = []
+        for (let before: number | undefined = 99; before !== undefined;) {
+          const options = { snapshot, limits: { ...LIMITS, historyChars }, reasoning: true, limit, before }
+          const page: HistoryPage = await readHistory(store, thread, options)
+          told.unshift(...page.history.map((message) => message.id))
+          before = page.before
+        }
+        expect(told).toEqual(entries.map(({ message }) => message.id))
+      },
+    ),
+    { numRuns: 60 },
+  )
 })
