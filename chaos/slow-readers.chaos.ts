@@ -24,6 +24,8 @@ const LOG_BYTES = 3 * LIMITS.logBytes
 /** The messages of runs that ended within the replay window, two bytes a character: all of them, where it is short. */
 const MESSAGE_BYTES =
   2 * Math.min(THREADS * RUNS * PIECES * PIECE_BYTES, (PRODUCED_PER_SECOND * LIMITS.replayWindowMs) / 1_000)
+/** Compiled code, statements and what the store has cached. */
+const OTHER_BYTES = 8 * MIB
 /** What is on its way to one reader: the mark, a flush, and the largest single frame, which is a history. */
 const READER_BYTES = LIMITS.highWaterBytes + LIMITS.flushBytes + 2 * LIMITS.historyChars
 
@@ -130,7 +132,7 @@ test(`readers that are slow cost what the design allows, and those that keep up 
   const alone = await produceBeside(false)
   const beside = await produceBeside(true)
   const slow = THREADS * (STALLED + THROTTLED)
-  const threads = (THREADS * LOG_BYTES + MESSAGE_BYTES) / MIB
+  const threads = (THREADS * LOG_BYTES + MESSAGE_BYTES + OTHER_BYTES) / MIB
   const readers = (slow * READER_BYTES) / MIB
   report(
     `Slow readers: ${THREADS} threads of ${HEALTHY} who keep up, ${STALLED} stalled, ${THROTTLED} at 10 KB/s`,
