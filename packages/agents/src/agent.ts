@@ -1,4 +1,8 @@
-import type { LanguageModelV4CallOptions, SharedV4ProviderOptions } from '@ai-sdk/provider'
+import type {
+  LanguageModelV4CallOptions,
+  LanguageModelV4FunctionTool,
+  SharedV4ProviderOptions,
+} from '@ai-sdk/provider'
 import { GatewayError } from '@turnpike/protocol'
 import { setMaxListeners } from 'node:events'
 import type { $ZodType } from 'zod/v4/core'
@@ -11,22 +15,28 @@ import { promptOf } from './prompt.ts'
 import { defaultRegistry } from './registry.ts'
 import type { LocalResult } from './run-record.ts'
 import { CallResults, type RunState } from './run-state.ts'
-import type { AgentYield, RunInput, Runnable, RunnableInfo } from './runnable.ts'
-import { StructuredOutput, jsonSchemaOf } from './structured-output.ts'
+import type { AgentYield, RunInput, RunOutcome, Runnable, RunnableInfo } from './runnable.ts'
+import { RunTools, functionOf } from './run-tools.ts'
+import { StructuredOutput } from './structured-output.ts'
 import { ToolBatch } from './tool-batch.ts'
-import { ToolCaller } from './tool-call.ts'
-import { type LoopOutcome, ToolLoop } from './tool-loop.ts'
+import { ToolCaller, type ToolCallerOptions } from './tool-call.ts'
+import { ToolLoop } from './tool-loop.ts'
+import { parseToolPattern } from './tool-pattern.ts'
 import { type ToolDef, checkToolName } from './tool.ts'
 
 const DEFAULTS = { maxSteps: 20, toolTimeoutMs: 60_000, toolConcurrency: 8 } as const
 
-interface AgentSettings {
+interface AgentSettings<Output> {
   /** Unique in its registry; 1 to 256 characters. */
   readonly name: string
   readonly description?: string
   /** What the model is told before everything else. */
   readonly instructions?: string
-  readonly tools?: readonly ToolDef[]
+  /**
+   * Tools of its own; and, by name, those that entities bring while they are connected to its gateway: `shop.status`,
+   * or `shop.*` for all that the entity `shop` has. The model sees `shop_status`.
+   */
+  readonly tools?: readonly (ToolDef | string)[]
   /** Whether the process-wide registry learns of it. @default true */
   readonly register?: boolean
   /** Calls of the model in one run; where the last one still wants tools, the run ends with `tool-calls`. @default 20 */
@@ -37,7 +47,7 @@ interface AgentSettings {
    * The answer is JSON of this shape. It is checked before it is told, so it comes in one piece; a model that gets it
    * wrong is asked once more.
    */
-  readonly output?: $ZodType
+  readonly output?: $ZodType<Output>
   /** Time one call of a tool may take, where the tool itself says nothing. @default 60_000 */
   readonly toolTimeoutMs?: number
   /** Calls of tools that run side by side. @default 8 */
@@ -47,41 +57,41 @@ interface AgentSettings {
 }
 
 /** `llm` is another word for `model`. */
-export type AgentOptions = AgentSettings &
+export type AgentOptions<Output = unknown> = AgentSettings<Output> &
   ({ readonly model: Model; readonly llm?: never } | { readonly llm: Model; readonly model?: never })
-
-/** What one run may change. */
-interface RunSettings {
-  readonly temperature?: number
-  readonly maxOutputTokens?: number
-}
 
 /**
  * A model with instructions and tools: it calls the model, makes the calls that it wants, and again, until it answers.
  *
  * Served by a gateway, or called directly: {@link Agent.generate}, {@link Agent.stream}, {@link Agent.executeTool}.
  */
-export class Agent implements Runnable {
+export class Agent<Output = unknown> implements Runnable<Output> {
   readonly name: string
   readonly info: RunnableInfo
-  readonly #options: AgentOptions
+  readonly #options: AgentOptions<Output>
   readonly #model: Model
   readonly #tools: ReadonlyMap<string, ToolDef>
+  readonly #patterns: readonly string[]
   readonly #output: StructuredOutput | undefined
-  readonly #settings: Omit<LanguageModelV4CallOptions, 'prompt'>
+  readonly #functions: readonly LanguageModelV4FunctionTool[]
+  readonly #settings: Omit<LanguageModelV4CallOptions, 'prompt' | 'tools'>
 
   /** @throws GatewayError `invalid-payload` where the name, the model or a tool's name is none */
-  constructor(options: AgentOptions) {
+  constructor(options: AgentOptions<Output>) {
     const { name, description, tools = [], output, register = true } = options
     if (typeof name !== 'string' || name === '' || name.length > 256) {
       throw new GatewayError('invalid-payload', 'An agent needs a name of 1 to 256 characters.')
     }
-    for (const tool of tools) checkToolName(tool.name)
+    const own = tools.filter((tool) => typeof tool !== 'string')
+    for (const tool of own) checkToolName(tool.name)
     this.name = name
     this.#options = options
     this.#model = checkModel(options.model ?? options.llm)
-    this.#tools = new Map(tools.map((tool) => [tool.name, tool]))
+    this.#tools = new Map(own.map((tool) => [tool.name, tool]))
+    this.#patterns = tools.filter((tool) => typeof tool === 'string')
+    this.#patterns.forEach(parseToolPattern)
     this.#output = output && new StructuredOutput(output)
+    this.#functions = this.tools.map(functionOf)
     this.#settings = this.#callSettings()
     this.info = {
       name,
@@ -89,19 +99,42 @@ export class Agent implements Runnable {
       ...(description !== undefined && { description }),
       model: this.#model.modelId ?? null,
       provider: this.#model.provider ?? null,
-      tools: [...this.#tools.keys()],
+      tools: [...this.#tools.keys(), ...this.#patterns],
       hasStructuredOutput: output !== undefined,
     }
     if (register) defaultRegistry.add(this)
   }
 
-  /** The tools it has. */
+  /** The tools of its own. */
   get tools(): readonly ToolDef[] {
     return [...this.#tools.values()]
   }
 
-  run(input: RunInput, context: RunContext): AsyncGenerator<AgentYield, LoopOutcome> {
-    return this.#run(input, context, {})
+  async *run(input: RunInput, context: RunContext): AsyncGenerator<AgentYield, RunOutcome<Output>> {
+    const end = new AbortController()
+    const signal = AbortSignal.any([context.signal, end.signal])
+    // Every tool and every approval listens.
+    setMaxListeners(0, signal)
+    const resumed = input.resume && CallResults.unpark(input.resume.state)
+    const state = resumed?.state ?? this.#begin(input)
+    const openCalls = new OpenCalls(state.prompt)
+    let isDone = false
+    try {
+      signal.throwIfAborted()
+      const loop = await this.#loop(state, { context, signal, openCalls })
+      const decisions = input.resume?.decisions ?? []
+      const outcome = resumed ? yield* loop.resume(resumed.results, decisions) : yield* loop.run()
+      isDone = true
+      // Its schema says that it is one.
+      return outcome as RunOutcome<Output>
+    } catch (error) {
+      if (context.signal.aborted) return {}
+      throw error
+    } finally {
+      if (!isDone) end.abort(new DOMException('The run has ended.', 'AbortError'))
+      const error = { code: 'cancelled', message: 'The call was cancelled.' }
+      for (const call of openCalls.list()) context.emit({ type: 'tool-call-error', ...call, error })
+    }
   }
 
   /**
@@ -115,13 +148,7 @@ export class Agent implements Runnable {
 
   /** Runs once, outside of any gateway. It runs whether or not somebody reads; to stop reading stops it. */
   stream(prompt: Prompt, options: LocalRunOptions = {}): LocalStream {
-    const { temperature, maxTokens } = options
-    const settings = {
-      ...(temperature !== undefined && { temperature }),
-      ...(maxTokens !== undefined && { maxOutputTokens: maxTokens }),
-    }
-    const local = new LocalRun(options)
-    return local.start(prompt, (input, context) => this.#run(input, context, settings))
+    return new LocalRun(options).start(prompt, (input, context) => this.run(input, context))
   }
 
   /**
@@ -137,7 +164,7 @@ export class Agent implements Runnable {
     options: LocalRunOptions & { readonly approved?: boolean } = {},
   ): Promise<unknown> {
     const { context } = new LocalRun(options)
-    const caller = this.#caller(context, context.signal)
+    const caller = this.#caller(context, { signal: context.signal, tools: this.#tools })
     const checked = await caller.check({ toolCallId: context.runId, tool: name, args })
     if (!options.approved && (await caller.needsApproval(checked))) {
       throw new GatewayError('approval-required', `The tool ${JSON.stringify(name)} needs approval.`)
@@ -145,55 +172,32 @@ export class Agent implements Runnable {
     return caller.execute(checked)
   }
 
-  async *#run(
-    input: RunInput,
-    context: RunContext,
-    settings: RunSettings,
-  ): AsyncGenerator<AgentYield, LoopOutcome> {
-    const end = new AbortController()
-    const signal = AbortSignal.any([context.signal, end.signal])
-    // Every tool and every approval listens.
-    setMaxListeners(0, signal)
-    const resumed = input.resume && CallResults.unpark(input.resume.state)
-    const state = resumed?.state ?? this.#begin(input)
-    const openCalls = new OpenCalls(state.prompt)
-    let isDone = false
-    try {
-      signal.throwIfAborted()
-      const loop = await this.#loop(state, { context, signal, openCalls, settings })
-      const decisions = input.resume?.decisions ?? []
-      const outcome = resumed ? yield* loop.resume(resumed.results, decisions) : yield* loop.run()
-      isDone = true
-      return outcome
-    } catch (error) {
-      if (context.signal.aborted) return {}
-      throw error
-    } finally {
-      if (!isDone) end.abort(new DOMException('The run has ended.', 'AbortError'))
-      const error = { code: 'cancelled', message: 'The call was cancelled.' }
-      for (const call of openCalls.list()) context.emit({ type: 'tool-call-error', ...call, error })
-    }
-  }
-
-  #begin({ history, message }: RunInput): RunState {
+  #begin({ history, message, settings }: RunInput): RunState {
     const { instructions } = this.#options
     const prompt = promptOf({ history, message, ...(instructions !== undefined && { instructions }) })
-    return { prompt, step: 0, usage: { inputTokens: 0, outputTokens: 0 }, hasCorrected: false }
+    return { prompt, step: 0, usage: { inputTokens: 0, outputTokens: 0 }, hasCorrected: false, settings }
   }
 
   async #loop(
     state: RunState,
-    run: { context: RunContext; signal: AbortSignal; openCalls: OpenCalls; settings: RunSettings },
+    run: { context: RunContext; signal: AbortSignal; openCalls: OpenCalls },
   ): Promise<ToolLoop> {
-    const { context, signal, openCalls, settings } = run
+    const { context, signal, openCalls } = run
     const { maxSteps = DEFAULTS.maxSteps, toolConcurrency = DEFAULTS.toolConcurrency } = this.#options
     const { principal, apiKey, approvals } = context
     const request = { principal, ...(apiKey !== undefined && { apiKey }) }
-    const caller = this.#caller(context, signal)
+    const tools = new RunTools({
+      own: this.#tools,
+      functions: this.#functions,
+      patterns: this.#patterns,
+      remote: context.remoteTools,
+    })
+    const caller = this.#caller(context, { signal, tools })
     return new ToolLoop(
       {
         model: await untilAborted(modelFor(this.#model, request), signal),
-        settings: { ...this.#settings, ...settings },
+        settings: { ...this.#settings, ...callSettings(state) },
+        tools: () => tools.refresh(),
         maxSteps,
         ...(this.#output && { output: this.#output }),
         batch: new ToolBatch({ caller, approvals, signal, concurrency: toolConcurrency }),
@@ -204,26 +208,29 @@ export class Agent implements Runnable {
     )
   }
 
-  #caller(context: RunContext, signal: AbortSignal): ToolCaller {
+  #caller(context: RunContext, given: Pick<ToolCallerOptions, 'signal' | 'tools'>): ToolCaller {
     const timeoutMs = this.#options.toolTimeoutMs ?? DEFAULTS.toolTimeoutMs
-    return new ToolCaller({ tools: this.#tools, context, signal, timeoutMs })
+    return new ToolCaller({ ...given, context, timeoutMs })
   }
 
-  #callSettings(): Omit<LanguageModelV4CallOptions, 'prompt'> {
+  #callSettings(): Omit<LanguageModelV4CallOptions, 'prompt' | 'tools'> {
     const { temperature, maxOutputTokens, reasoning, providerOptions } = this.#options
-    const tools = this.tools.map(({ name, description, parameters }) => ({
-      type: 'function' as const,
-      name,
-      description,
-      inputSchema: jsonSchemaOf(parameters),
-    }))
     return {
       ...(temperature !== undefined && { temperature }),
       ...(maxOutputTokens !== undefined && { maxOutputTokens }),
       ...(reasoning !== undefined && { reasoning }),
       ...(providerOptions !== undefined && { providerOptions }),
-      ...(tools.length > 0 && { tools }),
       ...(this.#output && { responseFormat: this.#output.responseFormat }),
     }
+  }
+}
+
+/** What the run asks of its model, in the words of the AI SDK. */
+function callSettings({
+  settings: { temperature, maxTokens } = {},
+}: RunState): Pick<LanguageModelV4CallOptions, 'temperature' | 'maxOutputTokens'> {
+  return {
+    ...(temperature !== undefined && { temperature }),
+    ...(maxTokens !== undefined && { maxOutputTokens: maxTokens }),
   }
 }

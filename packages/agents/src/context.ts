@@ -3,6 +3,7 @@ import type { AgentEvent } from '@turnpike/protocol'
 import type { Approvals } from './approvals.ts'
 import type { Artifacts } from './artifacts.ts'
 import type { Memories } from './memories.ts'
+import type { RemoteTools } from './remote-tools.ts'
 
 /** Who a run belongs to; `anonymous` where nobody has to authenticate. */
 export interface Principal {
@@ -44,6 +45,8 @@ export interface RunContext {
   readonly approvals: Approvals
   readonly artifacts: Artifacts
   readonly memories: Memories
+  /** Tools that others bring while they are connected; absent where nobody can. */
+  readonly remoteTools?: RemoteTools
   /** The caller's own key for the model; lives in this run's memory only. */
   readonly apiKey?: string
 }

@@ -7,15 +7,14 @@ import { type BackgroundOperation, type Principal, type RunContext, inRun } from
 import { LocalApprovals, type OnApproval } from './local-approvals.ts'
 import { InMemoryMemoryStore, createMemories } from './memories.ts'
 import { type LocalResult, RunRecord } from './run-record.ts'
-import type { AgentYield, RunInput } from './runnable.ts'
-import type { LoopOutcome } from './tool-loop.ts'
+import type { AgentYield, RunInput, RunOutcome, RunSettings } from './runnable.ts'
 import { YieldQueue } from './yield-queue.ts'
 
 /** What an agent is asked: text, or a message with files. */
 export type Prompt = string | { readonly message: MessageInput }
 
 /** A run outside of any gateway. */
-export interface LocalRunOptions {
+export interface LocalRunOptions extends RunSettings {
   readonly signal?: AbortSignal
   /** The caller's own key for the model. */
   readonly apiKey?: string
@@ -23,8 +22,6 @@ export interface LocalRunOptions {
   readonly principal?: Principal
   /** What was said before, oldest first. */
   readonly history?: readonly Message[]
-  readonly temperature?: number
-  readonly maxTokens?: number
   /** Decides on calls that need approval; without it they are denied. */
   readonly onApproval?: OnApproval
 }
@@ -34,7 +31,7 @@ export interface LocalStream extends AsyncIterable<AgentYield> {
   readonly result: Promise<LocalResult>
 }
 
-type Start = (input: RunInput, context: RunContext) => AsyncGenerator<AgentYield, LoopOutcome>
+type Start = (input: RunInput, context: RunContext) => AsyncGenerator<AgentYield, RunOutcome>
 
 /** Runs an agent in this process, with nothing kept: no log, no thread, no store. */
 export class LocalRun {
@@ -65,7 +62,7 @@ export class LocalRun {
   }
 
   start(prompt: Prompt, run: Start): LocalStream {
-    const result = this.#drive(inputOf(prompt, this.#options.history ?? []), run)
+    const result = this.#drive(inputOf(prompt, this.#options), run)
     result.then(
       () => this.#queue.end(),
       (error: unknown) => this.#queue.end({ error }),
@@ -97,7 +94,7 @@ export class LocalRun {
     }
   }
 
-  #pull(yields: AsyncGenerator<AgentYield, LoopOutcome>): Promise<LoopOutcome> {
+  #pull(yields: AsyncGenerator<AgentYield, RunOutcome>): Promise<RunOutcome> {
     return inRun(this.context, async () => {
       for (;;) {
         const next = await yields.next()
@@ -139,9 +136,13 @@ export class LocalRun {
   }
 }
 
-function inputOf(prompt: Prompt, history: readonly Message[]): RunInput {
+function inputOf(prompt: Prompt, { history = [], temperature, maxTokens }: LocalRunOptions): RunInput {
   const input = typeof prompt === 'string' ? prompt : prompt.message
   const parts = typeof input === 'string' ? [{ type: 'text' as const, text: input }] : input.parts
   const message: Message = { id: randomUUID(), role: 'user', parts, status: 'done', createdAt: Date.now() }
-  return { text: textOf(message), message, history }
+  const settings = {
+    ...(temperature !== undefined && { temperature }),
+    ...(maxTokens !== undefined && { maxTokens }),
+  }
+  return { text: textOf(message), message, history, settings }
 }

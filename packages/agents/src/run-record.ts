@@ -1,6 +1,5 @@
 import type { FinishReason } from '@turnpike/protocol'
-import type { AgentYield } from './runnable.ts'
-import type { LoopOutcome } from './tool-loop.ts'
+import type { AgentYield, RunOutcome } from './runnable.ts'
 import { type RunUsage, addUsage } from './usage.ts'
 
 /** A call of a tool in a {@link LocalResult}. */
@@ -42,7 +41,7 @@ export class RunRecord {
     else if (value.type === 'tool-call-args' && 'args' in value) this.#call(value, { args: value.args })
   }
 
-  result(finishReason: FinishReason, { usage, output }: LoopOutcome): LocalResult {
+  result(finishReason: FinishReason, { usage, output }: RunOutcome): LocalResult {
     return {
       text: this.#text,
       finishReason,

@@ -5,21 +5,25 @@ import { promptFromJson, promptToJson } from './prompt-json.ts'
 import { failedPart, succeededPart } from './prompt.ts'
 import type { SettledCall } from './tool-batch.ts'
 import type { ToolCall } from './tool-call.ts'
+import { RunUsage } from './usage.ts'
 
 const CallResult = z.union([
   z.object({ toolCallId: z.string(), error: z.object({ code: z.string(), message: z.string() }) }),
   z.object({ toolCallId: z.string(), result: z.unknown() }),
 ])
+/** {@link RunInput.settings} as they are kept. */
+export const RunSettings = z.object({
+  temperature: z.optional(z.number()),
+  maxTokens: z.optional(z.number()),
+})
 const Progress = {
   /** The step that comes next. */
   step: z.int(),
-  usage: z.object({
-    inputTokens: z.number(),
-    outputTokens: z.number(),
-    providerMetrics: z.optional(z.unknown()),
-  }),
+  usage: RunUsage,
   /** Whether the model was told already that its answer does not fit. */
   hasCorrected: z.boolean(),
+  /** What the run asks of its model. */
+  settings: z.optional(RunSettings),
 }
 const ParkedRun = z.object({
   version: z.literal(1),
@@ -88,13 +92,14 @@ export class CallResults {
         cause: parsed.error,
       })
     }
-    const { prompt, step, usage, hasCorrected, calls, approvals } = parsed.data
+    const { prompt, step, usage, hasCorrected, settings, calls, approvals } = parsed.data
     const results = new CallResults(calls)
     for (const result of parsed.data.results) results.#results.set(result.toolCallId, result)
     for (const { approvalId, toolCallId } of approvals) {
       const call = calls.find((each) => each.toolCallId === toolCallId)
       if (call) results.waiting.set(approvalId, call)
     }
-    return { state: { prompt: promptFromJson(prompt), step, usage, hasCorrected }, results }
+    const state = { prompt: promptFromJson(prompt), step, usage, hasCorrected, settings }
+    return { state, results }
   }
 }

@@ -1,22 +1,8 @@
 import type { LanguageModelV4CallOptions } from '@ai-sdk/provider'
-import { type $ZodType, prettifyError, safeParseAsync, toJSONSchema } from 'zod/v4/core'
+import { type $ZodType, prettifyError, safeParseAsync } from 'zod/v4/core'
+import { jsonSchemaOf } from './parameters.ts'
 
 type ResponseFormat = NonNullable<LanguageModelV4CallOptions['responseFormat']>
-type JSONSchema = NonNullable<Extract<ResponseFormat, { type: 'json' }>['schema']>
-
-/** What a schema takes, as JSON Schema for a model: closed objects, since some providers insist. */
-export function jsonSchemaOf(schema: $ZodType): JSONSchema {
-  const { $schema: _, ...json } = toJSONSchema(schema, {
-    target: 'draft-7',
-    io: 'input',
-    unrepresentable: 'any',
-    override: ({ jsonSchema }) => {
-      if (jsonSchema.type === 'object') jsonSchema.additionalProperties ??= false
-    },
-  })
-  // Two libraries' types of one standard.
-  return json as JSONSchema
-}
 
 /** An answer that has to be JSON of a certain shape. */
 export class StructuredOutput {

@@ -75,6 +75,7 @@ const CALL_ERRORS: ReadonlySet<string> = new Set([
   'invalid-arguments',
   'tool-failed',
   'tool-timeout',
+  'entity-gone',
   'cancelled',
 ])
 

@@ -1,8 +1,8 @@
 import type { JSONValue } from '@ai-sdk/provider'
 import { GatewayError } from '@turnpike/protocol'
-import { prettifyError, safeParseAsync } from 'zod/v4/core'
 import { untilAborted } from './abortable.ts'
 import { type RunContext, inRun } from './context.ts'
+import { checkArguments } from './parameters.ts'
 import { ToolProgress } from './tool-progress.ts'
 import { toJsonValue } from './tool-result.ts'
 import type { ToolContext, ToolDef } from './tool.ts'
@@ -10,6 +10,9 @@ import type { ToolContext, ToolDef } from './tool.ts'
 const MAX_MESSAGE_CHARS = 4_096
 /** What Node's timers take; a longer one would fire at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1
+
+/** How a tool itself may say that it failed; everything else that it throws is `tool-failed`. */
+const TOLD_AS_IS: ReadonlySet<string> = new Set(['tool-failed', 'tool-timeout', 'entity-gone'])
 
 /** A call as the model made it; `args` is parsed JSON, absent where the model sent something else. */
 export interface ToolCall {
@@ -27,7 +30,8 @@ export interface CheckedCall {
 }
 
 export interface ToolCallerOptions {
-  readonly tools: ReadonlyMap<string, ToolDef>
+  /** The tools by the names that the model calls them by. */
+  readonly tools: { readonly get: (name: string) => ToolDef | undefined }
   readonly context: RunContext
   /** Ends every call. */
   readonly signal: AbortSignal
@@ -48,11 +52,11 @@ export class ToolCaller {
     if (!tool) throw new GatewayError('unknown-tool', `There is no tool ${JSON.stringify(call.tool)}.`)
     if (!('args' in call)) throw new GatewayError('invalid-arguments', 'The arguments are not valid JSON.')
     const checked = await this.#guard(
-      (signal) => untilAborted(safeParseAsync(tool.parameters, call.args), signal),
+      (signal) => untilAborted(checkArguments(tool.parameters, call.args), signal),
       tool.timeoutMs ?? this.#options.timeoutMs,
     )
-    if (checked.success) return { call, tool, args: checked.data }
-    const problems = shorten(prettifyError(checked.error))
+    if ('args' in checked) return { call, tool, args: checked.args }
+    const problems = shorten(checked.problems)
     throw new GatewayError('invalid-arguments', `The arguments do not fit the tool:\n${problems}`)
   }
 
@@ -69,7 +73,7 @@ export class ToolCaller {
     }, tool.timeoutMs ?? this.#options.timeoutMs)
   }
 
-  /** @throws GatewayError `tool-failed` | `tool-timeout` | `cancelled` */
+  /** @throws GatewayError `tool-failed` | `tool-timeout` | `entity-gone` | `cancelled` */
   async execute({ call, tool, args }: CheckedCall): Promise<JSONValue> {
     const { context } = this.#options
     const progress = new ToolProgress({ id: call.toolCallId, name: call.tool }, (event) =>
@@ -112,7 +116,7 @@ export class ToolCaller {
     } catch (cause) {
       if (this.#options.signal.aborted) throw cancelled(cause)
       if (timeout.signal.aborted) throw timeout.signal.reason
-      if (cause instanceof GatewayError && cause.code === 'tool-failed') throw cause
+      if (cause instanceof GatewayError && TOLD_AS_IS.has(cause.code)) throw cause
       throw new GatewayError('tool-failed', messageOf(cause), { cause })
     } finally {
       clearTimeout(timer)

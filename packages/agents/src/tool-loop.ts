@@ -1,4 +1,8 @@
-import type { LanguageModelV4, LanguageModelV4CallOptions } from '@ai-sdk/provider'
+import type {
+  LanguageModelV4,
+  LanguageModelV4CallOptions,
+  LanguageModelV4FunctionTool,
+} from '@ai-sdk/provider'
 import { type AgentEvent, GatewayError } from '@turnpike/protocol'
 import type { ApprovalDecision } from './approvals.ts'
 import { type ModelStep, modelStep } from './model-step.ts'
@@ -13,7 +17,9 @@ import { addUsage } from './usage.ts'
 export interface ToolLoopOptions {
   readonly model: LanguageModelV4
   /** What every call of the model has in common. */
-  readonly settings: Omit<LanguageModelV4CallOptions, 'prompt'>
+  readonly settings: Omit<LanguageModelV4CallOptions, 'prompt' | 'tools'>
+  /** The tools there are at the moment; asked once for each call of the model. */
+  readonly tools: () => readonly LanguageModelV4FunctionTool[]
   readonly maxSteps: number
   readonly output?: StructuredOutput
   readonly batch: ToolBatch
@@ -64,8 +70,9 @@ export class ToolLoop {
 
   async *#step(): AsyncGenerator<AgentYield, ModelStep> {
     const { model, settings, signal, openCalls, output } = this.#options
+    const tools = [...this.#options.tools()]
     yield { type: 'step-start', step: this.#state.step }
-    const call = { ...settings, prompt: [...this.#state.prompt] }
+    const call = { ...settings, ...(tools.length > 0 && { tools }), prompt: [...this.#state.prompt] }
     const step = yield* modelStep({ model, call, signal, openCalls, holdText: output !== undefined })
     this.#state.usage = addUsage(this.#state.usage, step.usage)
     if (step.parts.length > 0) this.#state.prompt.push({ role: 'assistant', content: step.parts })

@@ -1,9 +1,14 @@
 import type { LanguageModelV4Usage } from '@ai-sdk/provider'
-import type { Usage } from '@turnpike/protocol'
+import * as z from 'zod/mini'
 import { isJsonObject } from './tool-result.ts'
 
 /** What a run has used so far; `providerMetrics` is the provider's own usage object, added up over the steps. */
-export type RunUsage = Usage & { readonly providerMetrics?: unknown }
+export const RunUsage = z.object({
+  inputTokens: z.number(),
+  outputTokens: z.number(),
+  providerMetrics: z.optional(z.unknown()),
+})
+export type RunUsage = z.infer<typeof RunUsage>
 
 export function usageOf(usage: LanguageModelV4Usage): RunUsage {
   return {

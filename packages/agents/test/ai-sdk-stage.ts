@@ -2,15 +2,8 @@ import type { LanguageModelV4CallOptions, LanguageModelV4StreamPart } from '@ai-
 import { type ToolLoopAgentSettings, type ToolSet, ToolLoopAgent, jsonSchema, tool } from 'ai'
 import { MockLanguageModelV4, convertArrayToReadableStream } from 'ai/test'
 import { expect } from 'vitest'
-import {
-  type ApprovalDecision,
-  type ApprovalRequest,
-  type RunContext,
-  type RunInput,
-  type RunOutcome,
-  type Runnable,
-  inRun,
-} from '@turnpike/agents'
+import type { RunContext, RunInput, RunOutcome, Runnable } from '@turnpike/agents'
+import { type ApprovalDecision, type ApprovalRequest, inRun } from '@turnpike/agents/host'
 import { fromAISDKAgent } from '@turnpike/agents/ai-sdk'
 import { type AgentEvent, type Message, type MessagePart, GatewayError } from '@turnpike/protocol'
 

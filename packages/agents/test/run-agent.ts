@@ -6,7 +6,7 @@ import type { Agent, AgentOptions } from '../src/agent.ts'
 import type { ApprovalRequest } from '../src/approvals.ts'
 import type { RunContext } from '../src/context.ts'
 import { createAgent } from '../src/create-agent.ts'
-import type { AgentYield, RunInput, RunOutcome } from '../src/runnable.ts'
+import type { AgentYield, RunInput, RunOutcome, Runnable } from '../src/runnable.ts'
 import { type ToolDef, defineTool } from '../src/tool.ts'
 import { ScriptedModel, type Turn } from './scripted-model.ts'
 
@@ -50,11 +50,11 @@ export class Stage {
     memories: { write: never, recall: never },
   }
 
-  async play(agent: Agent, input: RunInput = inputOf()): Promise<RunOutcome> {
-    const run = agent.run(input, this.context)
+  async play(agent: Runnable, input: RunInput = inputOf()): Promise<RunOutcome> {
+    const run = agent.run(input, this.context)[Symbol.asyncIterator]()
     for (;;) {
       const next = await run.next()
-      if (next.done) return (this.outcome = next.value)
+      if (next.done) return (this.outcome = next.value ?? {})
       this.#take(next.value)
     }
   }

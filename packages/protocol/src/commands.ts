@@ -97,9 +97,22 @@ export function decodeCommand(name: string, payload: unknown): Command {
 }
 
 function checked(name: CommandName, payload: unknown): PayloadOf<CommandName> {
-  const result = z.safeParse(COMMANDS[name], payload, { error: inEnglish })
+  return parsePayload<(typeof COMMANDS)[CommandName]>(name, COMMANDS[name], payload)
+}
+
+/**
+ * Checks what came with `subject`, a command or an event of some wire.
+ *
+ * @throws GatewayError `invalid-payload`, the message naming the first field that is wrong
+ */
+export function parsePayload<Schema extends z.core.$ZodType>(
+  subject: string,
+  schema: Schema,
+  payload: unknown,
+): z.output<Schema> {
+  const result = z.safeParse(schema, payload, { error: inEnglish })
   if (result.success) return result.data
-  throw invalidPayload(name, result.error)
+  throw invalidPayload(subject, result.error)
 }
 
 /** Says which field of `subject` is wrong, and how; it never repeats the value. */

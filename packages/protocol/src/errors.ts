@@ -30,6 +30,7 @@ export const ERRORS = {
   'unknown-approval': { http: 404, retry: 'never' },
   'unknown-artifact': { http: 404, retry: 'never' },
   'unknown-connection': { http: 404, retry: 'never' },
+  'unknown-call': { http: 404, retry: 'never' },
   'thread-busy': { http: 409, retry: 'after-delay' },
   'run-id-conflict': { http: 409, retry: 'never' },
   'payload-too-large': { http: 413, close: 1009, retry: 'never' },
@@ -38,6 +39,8 @@ export const ERRORS = {
   'too-many-runs': { http: 429, retry: 'after-delay' },
   'too-many-subscriptions': { http: 429, retry: 'never' },
   'too-many-connections': { http: 503, close: 4513, retry: 'after-delay' },
+  // Another connection of the same entity has taken over: to come back would only take over from that one.
+  'entity-replaced': { http: 409, close: 4409, retry: 'never' },
   'connection-closed': { http: 410, close: 4510, retry: 'reconnect' },
   draining: { http: 503, close: 1012, retry: 'reconnect' },
   internal: { http: 500, close: 4500, retry: 'after-delay' },
@@ -59,6 +62,8 @@ export const ERRORS = {
   denied: { http: 403, retry: 'never' },
   'tool-failed': { http: 500, retry: 'never' },
   'tool-timeout': { http: 504, retry: 'never' },
+  // Who brings the tool is not connected any more, or was when the call was made.
+  'entity-gone': { http: 503, retry: 'after-delay' },
   cancelled: { http: 499, retry: 'never' },
 } as const satisfies Record<string, ErrorRow>
 

@@ -7,6 +7,8 @@ const Usage = z.object({ inputTokens: Tokens, outputTokens: Tokens })
 const RunUsage = z.object({ ...Usage.shape, providerMetrics: z.optional(z.unknown()) })
 const FailureBody = z.object({ code: z.string(), message: z.string() })
 const ToolCall = { toolCallId: z.string(), tool: z.string() }
+/** Whose it is, where it is not of the run's own agent: a member of a team, a step of a workflow. */
+const Speaker = { agent: z.optional(z.string()) }
 const ArtifactHead = { id: z.string(), version: z.int(), kind: z.string(), title: z.string() }
 
 /** Why a run ended without an error. */
@@ -21,17 +23,23 @@ export const FinishReason = z.enum([
 
 /** What an agent may report while it runs; the gateway adds the envelope. */
 export const AgentEvent = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('text-delta'), delta: z.string(), channel: z.enum(['answer', 'reasoning']) }),
-  z.object({ type: z.literal('tool-call-start'), ...ToolCall }),
+  z.object({
+    type: z.literal('text-delta'),
+    delta: z.string(),
+    channel: z.enum(['answer', 'reasoning']),
+    ...Speaker,
+  }),
+  z.object({ type: z.literal('tool-call-start'), ...ToolCall, ...Speaker }),
   z.object({
     type: z.literal('tool-call-args'),
     ...ToolCall,
+    ...Speaker,
     delta: z.string(),
     /** The parsed arguments; present on the last one. */
     args: z.optional(z.unknown()),
   }),
-  z.object({ type: z.literal('tool-call-result'), ...ToolCall, result: z.unknown() }),
-  z.object({ type: z.literal('tool-call-error'), ...ToolCall, error: FailureBody }),
+  z.object({ type: z.literal('tool-call-result'), ...ToolCall, ...Speaker, result: z.unknown() }),
+  z.object({ type: z.literal('tool-call-error'), ...ToolCall, ...Speaker, error: FailureBody }),
   z.object({
     type: z.literal('artifact-created'),
     artifact: z.object({ ...ArtifactHead, version: z.literal(1), content: z.unknown() }),

@@ -6,6 +6,8 @@
 export const LIMITS = {
   /** One inbound frame or HTTP body, in bytes. Above it: `payload-too-large`, close 1009. */
   frameBytes: 1_048_576,
+  /** The same for one message of Socket.IO, or one of its requests, which may hold several events. */
+  packetBytes: 2_097_152,
   /** Fragments of one WebSocket message. */
   frameFragments: 1_024,
   /** Chunks that the WebSocket parser holds while a message is incomplete. */
@@ -18,6 +20,8 @@ export const LIMITS = {
   idChars: 256,
   /** Characters of the reason given for an approval. */
   reasonChars: 4_096,
+  /** Characters of a key for models that a caller brings along. */
+  apiKeyChars: 4_096,
   /** Parts of one inbound message. */
   messageParts: 64,
   /** Frames, bytes and time a connection may spend before it is admitted. Above: `early-overflow`, `auth-timeout`. */
@@ -48,6 +52,21 @@ export const LIMITS = {
   /** Runs of one authenticated user that go on at once, and that wait for approval. Above: `too-many-runs`. */
   userRuns: 5,
   userParkedRuns: 50,
+  /** Requests a minute on one socket of the agent gateway, and of one user there. Above it: `rate-limited`; 0 is none. */
+  socketRequestsPerMinute: 60,
+  /** Entities that bring tools at once. Above it: `too-many-connections`. */
+  entities: 1_000,
+  /** Tools of one entity, and their descriptions and schemas as JSON, in characters. Above: `invalid-payload`. */
+  entityTools: 128,
+  entityToolChars: 262_144,
+  /** Calls that one entity works on at once. Above it, a call is `tool-failed`. */
+  entityCalls: 64,
+  /** Time an entity has to answer a call, where the agent gives no less. Above it: `tool-timeout`. */
+  entityCallMs: 60_000,
+  /** Silence after which an entity is held to be gone; 0 is no limit. */
+  entitySilenceMs: 60_000,
+  /** Lists of tools that one entity may bring a minute. Above it: `rate-limited`. */
+  registrationsPerMinute: 60,
   /** Runs waiting behind the active one of a thread. Above it: `thread-busy`. */
   queuedRuns: 8,
   /** Finished runs whose id is still remembered, so that sending it again starts nothing. */

@@ -84,10 +84,12 @@ export function mergeDeltas(events: Iterable<ThreadEvent>): ThreadEvent[] {
   return merged
 }
 
-/** Tells whether `next`, which follows `previous` in the log, continues the same text. */
+/** Tells whether `next`, which follows `previous` in the log, continues the same text of the same agent. */
 export function canMerge(previous: ThreadEvent, next: ThreadEvent): boolean {
   if (previous.runId !== next.runId) return false
-  if (previous.type === 'text-delta') return next.type === 'text-delta' && previous.channel === next.channel
+  if (previous.type === 'text-delta') {
+    return next.type === 'text-delta' && previous.channel === next.channel && previous.agent === next.agent
+  }
   return (
     previous.type === 'tool-call-args' &&
     next.type === 'tool-call-args' &&

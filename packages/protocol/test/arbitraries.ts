@@ -26,8 +26,11 @@ const text = fc
   .record({
     channel: fc.constantFrom('answer' as const, 'reasoning' as const),
     deltas: fc.array(arbitraryText, { minLength: 1, maxLength: 8 }),
+    speaker: fc.constantFrom({}, {}, { agent: 'writer' }, { agent: '"__proto__"' }),
   })
-  .map(({ channel, deltas }) => deltas.map((delta): EventPayload => ({ type: 'text-delta', delta, channel })))
+  .map(({ channel, deltas, speaker }) =>
+    deltas.map((delta): EventPayload => ({ type: 'text-delta', delta, channel, ...speaker })),
+  )
 
 type Outcome = 'open' | 'denied' | 'result' | 'error'
 

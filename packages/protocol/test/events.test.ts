@@ -70,6 +70,7 @@ describe('the schema of events', () => {
     { type: 'text-deltas' },
     { type: '__proto__' },
     { channel: 'thoughts' },
+    { agent: 1 },
     { delta: 1 },
     { seq: 0 },
     { seq: 1.5 },

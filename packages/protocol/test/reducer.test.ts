@@ -146,6 +146,24 @@ describe('one run', () => {
     ])
   })
 
+  test('is one text, also where two agents have said it', () => {
+    const said: EventPayload[] = [
+      { type: 'text-delta', delta: 'a', channel: 'answer', agent: 'one' },
+      { type: 'text-delta', delta: 'b', channel: 'answer', agent: 'two' },
+      { type: 'text-delta', delta: 'c', channel: 'answer', agent: 'two' },
+      { type: 'text-delta', delta: 'd', channel: 'answer' },
+    ]
+    expect(partsOf(said)).toStrictEqual([{ type: 'text', text: 'abcd' }])
+    const merged = mergeDeltas(run(said).slice(1))
+    expect(merged.map((event) => 'delta' in event && [event.delta, event.agent, event.covers])).toStrictEqual(
+      [
+        ['a', 'one', undefined],
+        ['bc', 'two', 2],
+        ['d', undefined, undefined],
+      ],
+    )
+  })
+
   test('shows a call whose beginning the reader missed', () => {
     expect(partsOf([{ type: 'tool-call-result', ...call, result: 7 }])).toStrictEqual([
       { type: 'tool', ...call, result: 7, state: 'done' },

@@ -57,11 +57,13 @@ describe('a frame of the thread stream', () => {
       covers: fc.option(fc.integer({ min: 1 }), { nil: undefined }),
       delta: arbitraryText,
       channel: fc.constantFrom('answer' as const, 'reasoning' as const),
+      agent: fc.option(arbitraryText, { nil: undefined }),
     })
     fc.assert(
-      fc.property(delta, ({ covers, ...rest }) => {
+      fc.property(delta, ({ covers, agent, ...rest }) => {
         const id = mintEventId(rest.ts, rest.seq)
-        const event: ThreadEvent = { ...rest, id, type: 'text-delta', ...(covers && { covers }) }
+        const more = { ...(covers && { covers }), ...(agent !== undefined && { agent }) }
+        const event: ThreadEvent = { ...rest, id, type: 'text-delta', ...more }
         const json = threadStream.encode(event)[0]?.json ?? ''
         expect(JSON.parse(json)).toStrictEqual(event)
         expect(json).toHaveLength(JSON.stringify(event).length)

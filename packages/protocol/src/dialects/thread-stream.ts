@@ -16,6 +16,23 @@ export const threadStream: DuplexDialect = {
   ],
 }
 
+/**
+ * The same on a wire that names its events and takes answers itself: only what nobody takes is said. A failure then is
+ * told under the command's name, which is the request's id, and a subscription that is not recovered as a reset.
+ */
+export const threadStreamEvents: DuplexDialect = {
+  ...threadStream,
+  name: 'thread-stream-events',
+  answer(id, answer) {
+    if (!answer.ok) return [{ name: 'command.error', json: JSON.stringify({ command: id, ...answer.error }) }]
+    if (!('recovered' in answer) || answer.recovered) return []
+    const { ok: _ok, recovered: _recovered, ...reset } = answer
+    return [
+      { name: 'thread.reset', id: reset.head, json: JSON.stringify({ type: 'thread.reset', ...reset }) },
+    ]
+  },
+}
+
 function decodeRequest(text: string): Request {
   const frame = parseJson(text)
   if (typeof frame !== 'object' || frame === null || Array.isArray(frame)) throw notARequest('an object')
@@ -35,6 +52,7 @@ function decodeRequest(text: string): Request {
 function stringifyEvent(event: ThreadEvent): string {
   if (event.type !== 'text-delta') return JSON.stringify(event)
   const covers = event.covers === undefined ? '' : `,"covers":${event.covers}`
+  const agent = event.agent === undefined ? '' : `,"agent":${JSON.stringify(event.agent)}`
   // Deltas of one run follow each other: their ids are written once.
   if (event.threadId !== latest.threadId || event.runId !== latest.runId) {
     const { threadId, runId } = event
@@ -43,7 +61,7 @@ function stringifyEvent(event: ThreadEvent): string {
   }
   return (
     `{"id":"${event.id}","seq":${event.seq}${latest.json}${event.ts}${covers}` +
-    `,"delta":${JSON.stringify(event.delta)},"channel":"${event.channel}"}`
+    `,"delta":${JSON.stringify(event.delta)},"channel":"${event.channel}"${agent}}`
   )
 }
 
