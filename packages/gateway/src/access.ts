@@ -38,8 +38,8 @@ export interface Requirement {
 export interface AccessOptions {
   /** Without it, everything belongs to its owner and to nobody else. */
   readonly authorize?: Authorize | undefined
-  /** What each action takes beside that. @default nothing */
-  readonly requires?: Readonly<Partial<Record<Action, Requirement>>> | undefined
+  /** What each action takes beside that, `tool.register` being to bring tools. @default nothing */
+  readonly requires?: Readonly<Partial<Record<Action | 'tool.register', Requirement>>> | undefined
 }
 
 /** Tells whether a principal has what is required. */
@@ -101,6 +101,11 @@ export class Access {
     const owner = await this.#ownerOf(principal, 'approval.resolve', { kind: 'approval', id })
     if (owner === undefined) throw new GatewayError('unknown-approval', 'There is no approval of that id.')
     return owner
+  }
+
+  /** @throws GatewayError `forbidden` where somebody may not bring tools */
+  assertMayBringTools(principal: Principal): void {
+    if (!meets(principal, this.#options.requires?.['tool.register'] ?? {})) throw forbidden()
   }
 
   async #sharedThread(principal: Principal, id: string): Promise<ThreadRef | undefined> {

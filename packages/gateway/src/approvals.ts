@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import type { ApprovalDecision, ApprovalRequest, Principal } from '@turnpike/agents'
+import type { Principal } from '@turnpike/agents'
+import type { ApprovalDecision, ApprovalRequest } from '@turnpike/agents/host'
 import { type Answers, type Limits, type PayloadOf, GatewayError } from '@turnpike/protocol'
 import type { Logger } from './logger.ts'
 import type { ApprovalRecord, ApprovalStore, RunRecord } from './store.ts'

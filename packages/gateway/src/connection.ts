@@ -1,14 +1,37 @@
-import { GatewayError } from '@turnpike/protocol'
-import { type DuplexDialect, type Frame, type RequestId, decodeCommand } from '@turnpike/protocol/wire'
+import { type Answer, GatewayError } from '@turnpike/protocol'
+import {
+  type DuplexDialect,
+  type Frame,
+  type Request,
+  type RequestId,
+  decodeCommand,
+} from '@turnpike/protocol/wire'
 import { ANONYMOUS } from './thread-ref.ts'
 import type { Admission, Presented } from './admission.ts'
 import { scheduleAt } from './expiry.ts'
 import type { Admitted } from './identity.ts'
-import { type Attachment, bytesOf } from './link.ts'
+import { type Attachment, type Incoming, bytesOf } from './link.ts'
 import type { Logger } from './logger.ts'
 import { type Outcome, Session, type SessionOptions } from './session.ts'
 import type { TimerWheel } from './timer-wheel.ts'
 import { TokenBucket } from './token-bucket.ts'
+
+/** What came of a request: what to answer, and what goes on once that is written. */
+export interface Handled {
+  readonly answer: unknown
+  readonly begin?: (() => void) | undefined
+}
+
+/** Carries out the requests of a vocabulary, for somebody who is admitted. What it throws is answered. */
+export type Commands = (request: Request, session: Session) => Promise<Handled>
+
+/** Carries out the commands of the protocol. @throws GatewayError `unknown-command` | `invalid-payload` | as they do */
+export async function canonicalCommands(request: Request, session: Session): Promise<Outcome> {
+  const command = decodeCommand(request.command, request.payload)
+  // A connection handles it itself.
+  if (command.name === 'auth') throw new GatewayError('forbidden', 'Who this connection is of, is settled.')
+  return session.execute(command)
+}
 
 export interface ConnectionOptions extends Omit<
   SessionOptions,
@@ -19,7 +42,11 @@ export interface ConnectionOptions extends Omit<
   readonly logger: Logger
   readonly admission: Admission
   /** The credential that came with the request, if one did. */
-  readonly presented: Presented | undefined
+  readonly presented?: Presented | undefined
+  /** Who it is, where the wire has settled that. */
+  readonly admitted?: Admitted | undefined
+  /** @default {@link canonicalCommands} */
+  readonly commands?: Commands | undefined
   readonly onClose: () => void
 }
 
@@ -39,7 +66,7 @@ export class Connection implements Attachment {
   #stopExpiry: () => void = () => {}
   #session: Session | undefined
   #admitted: Admitted | undefined
-  #inbox: string[] = []
+  #inbox: Incoming[] = []
   #inboxBytes = 0
   /** What the wire has read before admission, frames or not. */
   #earlyBytes = 0
@@ -57,7 +84,8 @@ export class Connection implements Attachment {
       this.goodbye(new GatewayError('auth-timeout', 'The connection was not authenticated in time.')),
     )
     this.#leaveWaiting = admission.connections.enter()
-    if (!admission.isRequired) this.#admit({ principal: ANONYMOUS })
+    const admitted = options.admitted ?? (admission.isRequired ? undefined : { principal: ANONYMOUS })
+    if (admitted) this.#admitOrLeave(admitted)
     else if (presented !== undefined) this.#decide(presented)
   }
 
@@ -76,15 +104,21 @@ export class Connection implements Attachment {
   }
 
   receive(text: string): void {
+    const read = (): Request => this.#options.dialect.decode(text)
+    this.request({ bytes: Buffer.byteLength(text), read, answer: undefined })
+  }
+
+  request(incoming: Incoming): void {
     if (this.#closed) return
-    const bytes = Buffer.byteLength(text)
-    const { frameUnitBytes, frameBurst } = this.#options.limits
-    const units = Math.min(1 + Math.floor(bytes / frameUnitBytes), frameBurst)
-    if (!this.#bucket.take(units)) return this.#refuse(units, text)
-    this.#inbox.push(text)
-    this.#inboxBytes += bytes
+    const { frameUnitBytes, frameBurst, frameBytes } = this.#options.limits
+    const units = Math.min(1 + Math.floor(incoming.bytes / frameUnitBytes), frameBurst)
+    if (!this.#bucket.take(units)) return this.#refuse(units, incoming)
+    this.#inbox.push(incoming)
+    this.#inboxBytes += incoming.bytes
     if (this.#isFull()) {
       if (!this.#session) return this.goodbye(tooMuch())
+      // A wire that cannot stop reading is left when it has brought this much more.
+      if (this.#isFull({ frames: frameBurst, bytes: 4 * frameBytes })) return this.goodbye(tooFast())
       this.#options.link.pause(true)
     }
     void this.#work()
@@ -92,7 +126,7 @@ export class Connection implements Attachment {
 
   malformed(reason: string): void {
     if (this.#closed) return
-    if (this.#bucket.take()) this.#fail(null, new GatewayError('invalid-frame', reason))
+    if (this.#bucket.take()) this.#fail(undefined, null, new GatewayError('invalid-frame', reason))
     else this.#refuse(1)
   }
 
@@ -132,9 +166,9 @@ export class Connection implements Attachment {
     this.#options.onClose()
   }
 
-  #isFull(): boolean {
+  #isFull(more = { frames: 0, bytes: 0 }): boolean {
     const { earlyFrames, earlyBytes } = this.#options.limits
-    return this.#inbox.length > earlyFrames || this.#inboxBytes > earlyBytes
+    return this.#inbox.length > earlyFrames + more.frames || this.#inboxBytes > earlyBytes + more.bytes
   }
 
   /** Handles what waits, while it may and while the client reads its answers. */
@@ -144,34 +178,34 @@ export class Connection implements Attachment {
     this.#working = true
     for (;;) {
       if (this.#closed || link.bufferedBytes >= limits.answerBytes) break
-      const text = this.#inbox.shift()
-      if (text === undefined) break
-      this.#inboxBytes -= Buffer.byteLength(text)
-      await this.#handle(text)
+      const incoming = this.#inbox.shift()
+      if (incoming === undefined) break
+      this.#inboxBytes -= incoming.bytes
+      await this.#handle(incoming)
     }
     this.#working = false
     if (this.#inbox.length === 0 && !this.#closed) link.pause(false)
   }
 
-  async #handle(text: string): Promise<void> {
+  async #handle(incoming: Incoming): Promise<void> {
     let id: RequestId = null
-    let begin: Outcome['begin']
+    let begin: Handled['begin']
     try {
-      const request = this.#options.dialect.decode(text)
+      const request = incoming.read()
       id = request.id
-      const command = decodeCommand(request.command, request.payload)
-      if (command.name === 'auth') {
-        await this.#authenticate(command.payload.token)
-        this.#say(this.#options.dialect.answer(id, { ok: true }))
+      if (request.command === 'auth') {
+        await this.#authenticate(tokenOf(request))
+        this.#answer(incoming, id, { ok: true })
       } else if (this.#session) {
-        const outcome = await this.#session.execute(command)
-        this.#say(this.#options.dialect.answer(id, outcome.answer))
-        begin = outcome.begin
+        const { commands = canonicalCommands } = this.#options
+        const handled: Handled = await commands(request, this.#session)
+        this.#answer(incoming, id, handled.answer)
+        begin = handled.begin
       } else {
         throw new GatewayError('unauthorized', 'The first message has to be "auth" with a token.')
       }
     } catch (error) {
-      this.#fail(id, error)
+      this.#fail(incoming, id, error)
       if (!this.#session) this.goodbye(closing(error))
     }
     begin?.()
@@ -196,6 +230,15 @@ export class Connection implements Attachment {
     )
   }
 
+  /** Without a verdict to wait for there is nobody yet whom a refusal could be thrown at. */
+  #admitOrLeave(admitted: Admitted): void {
+    try {
+      this.#admit(admitted)
+    } catch (error) {
+      queueMicrotask(() => this.goodbye(this.#reported(error)))
+    }
+  }
+
   #admit(admitted: Admitted): void {
     const { log, store, runs, approvals, access, users, sessions, limits, metrics, link, dialect } =
       this.#options
@@ -218,25 +261,24 @@ export class Connection implements Attachment {
   }
 
   /** Too fast: the frame is not handled. A peer that goes on regardless is closed. */
-  #refuse(units: number, text?: string): void {
+  #refuse(units: number, incoming?: Incoming): void {
     const { framesPerSecond, frameBurst } = this.#options.limits
     const retryAfterMs = Math.ceil((units * 1000) / framesPerSecond)
     const message = `At most ${framesPerSecond} frames a second, ${frameBurst} at once.`
     const error = new GatewayError('rate-limited', message, { retryAfterMs })
     if (!this.#patience.take(units)) return this.goodbye(error)
-    this.#fail(text === undefined ? null : this.#idOf(text), error)
+    this.#fail(incoming, incoming ? idOf(incoming) : null, error)
   }
 
-  #idOf(text: string): RequestId {
-    try {
-      return this.#options.dialect.decode(text).id
-    } catch {
-      return null
-    }
+  #fail(incoming: Incoming | undefined, id: RequestId, error: unknown): void {
+    this.#answer(incoming, id, { ok: false, error: this.#reported(error).toJSON() })
   }
 
-  #fail(id: RequestId, error: unknown): void {
-    this.#say(this.#options.dialect.answer(id, { ok: false, error: this.#reported(error).toJSON() }))
+  /** Where the wire does not take the answer itself, only what the protocol knows as one can be said. */
+  #answer(incoming: Incoming | undefined, id: RequestId, answer: unknown): void {
+    if (this.#closed) return
+    if (incoming?.answer) incoming.answer(answer)
+    else if (isAnswer(answer)) this.#say(this.#options.dialect.answer(id, answer))
   }
 
   #reported(error: unknown): GatewayError {
@@ -252,6 +294,27 @@ export class Connection implements Attachment {
     link.write(bytes)
     metrics.wire(link.framing.name).wrote(frames.length, bytes.length)
   }
+}
+
+function idOf(incoming: Incoming): RequestId {
+  try {
+    return incoming.read().id
+  } catch {
+    return null
+  }
+}
+
+function isAnswer(told: unknown): told is Answer {
+  return typeof told === 'object' && told !== null && 'ok' in told
+}
+
+function tokenOf({ command, payload }: Request): string {
+  const decoded = decodeCommand(command, payload)
+  return decoded.name === 'auth' ? decoded.payload.token : ''
+}
+
+function tooFast(): GatewayError {
+  return new GatewayError('rate-limited', 'More came than can be kept.', { retryAfterMs: 1_000 })
 }
 
 function tooMuch(): GatewayError {

@@ -5,10 +5,11 @@ import type { Principal } from '@turnpike/agents'
 import { Access, type AccessOptions } from './access.ts'
 import { Admission, type AdmissionOptions, type Presented } from './admission.ts'
 import { ApprovalDesk } from './approvals.ts'
-import { Connection } from './connection.ts'
+import { type ConnectionOptions, Connection } from './connection.ts'
 import { type FarewellOptions, type Leaver, farewell } from './farewell.ts'
+import { EntityTools } from './entity-tools.ts'
 import type { EventLog } from './event-log.ts'
-import type { Attachment, Link } from './link.ts'
+import type { Link } from './link.ts'
 import { type Logger, defaultLogger } from './logger.ts'
 import { Metrics } from './metrics.ts'
 import type { OpenTelemetry } from './run-spans.ts'
@@ -27,13 +28,18 @@ export interface GatewayOptions
   /** What is served. @default the process-wide registry, so an agent made later is reachable at once */
   readonly agents?: Registry | Iterable<Runnable>
   /** Overrides of {@link LIMITS}. */
-  readonly limits?: Partial<Omit<Limits, 'jsonDepth' | 'idChars' | 'messageParts' | 'reasonChars'>>
+  readonly limits?: Partial<
+    Omit<Limits, 'jsonDepth' | 'idChars' | 'messageParts' | 'reasonChars' | 'apiKeyChars'>
+  >
   /** What happens to a message for a busy thread. @default 'enqueue' */
   readonly whenBusy?: WhenBusy
   readonly logger?: Logger
   /** Traces runs: the module `@opentelemetry/api` as it is. @default nothing is traced */
   readonly telemetry?: OpenTelemetry | undefined
 }
+
+/** What a wire knows of a connection that it brings. */
+export type Accepted = Pick<ConnectionOptions, 'presented' | 'admitted' | 'commands'>
 
 /** Node reports a socket as drained only where it held this much; a lower mark would wait for ever. */
 const SOCKET_MARK_BYTES = 65_536
@@ -52,6 +58,8 @@ export class Gateway {
   readonly admission: Admission
   readonly wheel = new TimerWheel()
   readonly metrics = new Metrics()
+  /** The tools that other programs have brought. */
+  readonly entityTools: EntityTools
   readonly logger: Logger
   readonly #leavers = new Map<Leaver, { readonly wire: string; readonly isAdmitted: () => boolean }>()
   #draining = false
@@ -75,6 +83,7 @@ export class Gateway {
     const findAgent = (name?: string): Runnable | undefined => this.agents.get(name)
     this.access = new Access(store, options)
     this.users = new UserLimits(limits)
+    this.entityTools = new EntityTools({ limits, wheel })
     this.approvals = new ApprovalDesk({
       store: store.approvals,
       recovered: () => this.open(),
@@ -82,8 +91,8 @@ export class Gateway {
       wheel,
       logger,
     })
-    const { users, metrics, approvals: desk } = this
-    const parts = { log, store, limits, users, wheel, logger, desk, metrics }
+    const { users, metrics, approvals: desk, entityTools: remoteTools } = this
+    const parts = { log, store, limits, users, wheel, logger, desk, metrics, remoteTools }
     this.runs = new Runs({ ...parts, findAgent, whenBusy, telemetry: options.telemetry })
   }
 
@@ -124,13 +133,18 @@ export class Gateway {
     })
   }
 
-  /** Takes a link on which the client speaks too; who it is, is settled behind it. */
-  accept(link: Link, dialect: DuplexDialect, presented: Presented | undefined): Attachment {
+  /**
+   * Takes a link on which the client speaks too.
+   *
+   * @param who - A credential, which is checked behind the link; or what the wire knows otherwise.
+   */
+  accept(link: Link, dialect: DuplexDialect, who: Presented | Accepted | undefined): Connection {
+    const accepted: Accepted = typeof who === 'object' && !('ticket' in who) ? who : { presented: who }
     const connection: Connection = new Connection({
       ...this.#parts(),
+      ...accepted,
       link,
       dialect,
-      presented,
       admission: this.admission,
       wheel: this.wheel,
       logger: this.logger,

@@ -10,6 +10,9 @@ export type { Logger } from './logger.ts'
 export { Metrics } from './metrics.ts'
 export type { OpenTelemetry } from './run-spans.ts'
 export type { AllowedOrigins } from './origins.ts'
+export { type AgentGatewayOptions, createAgentGateway } from './presets/agent-gateway.ts'
+export type { AuthMiddleware } from './presets/agent-gateway-admission.ts'
+export type { Toolkit } from './presets/agent-gateway-tools.ts'
 export type { Store } from './store.ts'
 export {
   type EventDraft,

@@ -1,4 +1,5 @@
-import type { ApprovalDecision, ApprovalRequest, Approvals } from '@turnpike/agents'
+import type { Approvals } from '@turnpike/agents'
+import type { ApprovalDecision, ApprovalRequest } from '@turnpike/agents/host'
 import { type EventPayload, GatewayError } from '@turnpike/protocol'
 import type { ApprovalDesk } from './approvals.ts'
 import type { ApprovalRecord, RunRecord } from './store.ts'

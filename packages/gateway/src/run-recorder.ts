@@ -19,6 +19,13 @@ export interface Progress {
   readonly outputTokens: number
 }
 
+interface Text {
+  readonly delta: string
+  readonly channel: 'answer' | 'reasoning'
+  /** Whose it is, where that is not the run's own agent. */
+  readonly agent?: string | undefined
+}
+
 const NOTHING: Progress = { answer: '', steps: 0, chars: 0, events: 0, inputTokens: 0, outputTokens: 0 }
 
 /**
@@ -83,8 +90,9 @@ export class RunRecorder {
   take(value: AgentYield): void {
     if (this.#state === 'closed') return
     if (typeof value === 'string') return this.#takeText(value, 'answer')
+    if (isText(value, this.#options.limits)) return this.#takeText(value.delta, value.channel, value.agent)
     const event = checkAgentEvent(value, this.#options.limits)
-    if (event.type === 'text-delta') return this.#takeText(event.delta, event.channel)
+    if (event.type === 'text-delta') return this.#takeText(event.delta, event.channel, event.agent)
     if (event.type === 'tool-call-args' && event.args === undefined) {
       if (this.#state === 'stopped') return
       this.#weigh(event.delta.length)
@@ -96,7 +104,7 @@ export class RunRecorder {
     this.#options.log({ ...event, runId: this.#options.runId })
   }
 
-  #takeText(text: string, channel: 'answer' | 'reasoning'): void {
+  #takeText(text: string, channel: Text['channel'], agent?: string): void {
     if (this.#state === 'stopped' || text === '') return
     const { answerChars, deltaChars } = this.#options.limits
     if (channel !== this.#channel) this.#countEvent()
@@ -107,9 +115,14 @@ export class RunRecorder {
         throw tooLarge(`an answer of ${answerChars} characters`)
       this.#answer += text
     }
+    if (text.length <= deltaChars) this.#logText(text, channel, agent)
+    else for (const delta of splitText(text, deltaChars)) this.#logText(delta, channel, agent)
+  }
+
+  #logText(delta: string, channel: Text['channel'], agent?: string): void {
     const { log, runId } = this.#options
-    if (text.length <= deltaChars) log({ type: 'text-delta', runId, delta: text, channel })
-    else for (const delta of splitText(text, deltaChars)) log({ type: 'text-delta', runId, delta, channel })
+    if (agent === undefined) log({ type: 'text-delta', runId, delta, channel })
+    else log({ type: 'text-delta', runId, delta, channel, agent })
   }
 
   #weigh(chars: number): void {
@@ -131,6 +144,20 @@ export class RunRecorder {
     this.#inputTokens += event.usage.inputTokens
     this.#outputTokens += event.usage.outputTokens
   }
+}
+
+/**
+ * Whether it is text that needs no checking beyond this: what members of a team say comes as events, each delta of it.
+ */
+function isText(value: AgentEvent, { deltaChars, idChars }: Limits): value is AgentEvent & Text {
+  if (typeof value !== 'object' || value?.type !== 'text-delta') return false
+  const { delta, channel, agent } = value
+  return (
+    typeof delta === 'string' &&
+    delta.length <= deltaChars &&
+    (channel === 'answer' || channel === 'reasoning') &&
+    (agent === undefined || (typeof agent === 'string' && agent.length <= idChars))
+  )
 }
 
 function tooLarge(what: string): GatewayError {

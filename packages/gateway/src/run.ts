@@ -1,11 +1,5 @@
-import {
-  type BackgroundOperation,
-  type RunContext,
-  type RunInput,
-  type RunOutcome,
-  type Runnable,
-  inRun,
-} from '@turnpike/agents'
+import type { BackgroundOperation, RunContext, RunInput, RunOutcome, Runnable } from '@turnpike/agents'
+import { type RemoteTools, inRun } from '@turnpike/agents/host'
 import {
   type AgentEvent,
   type CancelStatus,
@@ -37,6 +31,7 @@ export interface RunOptions extends Omit<RunJournalOptions, 'run' | 'store' | 'c
   /** Settled once it is in the store. Nothing is told of a run that could not be stored. */
   readonly created: Promise<void>
   readonly store: Store
+  readonly remoteTools?: RemoteTools
   readonly desk: ApprovalDesk
   readonly observe: RunObserver
   /** Called once the last event is in the log. */

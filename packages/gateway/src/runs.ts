@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto'
 import type { Principal, Runnable } from '@turnpike/agents'
+import type { RemoteTools } from '@turnpike/agents/host'
 import {
   type CancelStatus,
   type Limits,
@@ -15,6 +16,7 @@ import type { EventLog } from './event-log.ts'
 import { readHistory } from './history.ts'
 import { Lane } from './lane.ts'
 import type { Logger } from './logger.ts'
+import { loggerWithout } from './redaction.ts'
 import type { Metrics } from './metrics.ts'
 import { Run } from './run.ts'
 import { type RunObserver, runObserver } from './run-observer.ts'
@@ -35,17 +37,28 @@ export interface RunsOptions {
   readonly metrics: Metrics
   readonly telemetry: OpenTelemetry | undefined
   readonly desk: ApprovalDesk
-  readonly findAgent: (name?: string) => Runnable | undefined
+  /** Goes on to the runs. */
+  readonly remoteTools?: RemoteTools
+  readonly findAgent: FindAgent
   readonly whenBusy: WhenBusy
 }
 
+/** Finds what is to run, by the name a client knows it by. */
+export type FindAgent = (name?: string) => Runnable | undefined
+
+/** What a wire knows of a message beside what the command says. */
+export interface SendSettings {
+  /** The caller's key for the model; it is kept with the run and nowhere else. */
+  readonly apiKey?: string
+  /** Where the wire has names of its own. @default what the gateway serves */
+  readonly findAgent?: FindAgent
+}
+
 /** A message to be answered in a thread that its sender may write to. */
-export interface SendRequest {
+export interface SendRequest extends SendSettings {
   readonly principal: Principal
   readonly thread: ThreadRef
   readonly payload: PayloadOf<'thread.send'>
-  /** The caller's key for the model; it is kept with the run and nowhere else. */
-  readonly apiKey?: string
 }
 
 /** What one `thread.send` came to; the same again for the same run id. */
@@ -73,6 +86,7 @@ export class Runs {
   readonly #unended = new Set<Run>()
   /** Those that have ended and are being stored. */
   readonly #settling = new Set<Run>()
+  readonly #finders = new Set<FindAgent>()
   #recovered: Promise<void> | undefined
   #draining = false
 
@@ -91,6 +105,14 @@ export class Runs {
       throw error
     })
     return this.#recovered
+  }
+
+  /**
+   * Where a run of an earlier process may find its agent, too: a wire serves more than the gateway does. Told before
+   * {@link recover}.
+   */
+  alsoFind(finder: FindAgent): void {
+    this.#finders.add(finder)
   }
 
   /**
@@ -226,17 +248,19 @@ export class Runs {
   }
 
   async #take(request: SendRequest, ids: Pick<RunRecord, 'id' | 'fingerprint'>): Promise<Sent> {
-    const { findAgent, users, store } = this.#options
-    const { principal, thread, payload, apiKey } = request
+    const { users, store } = this.#options
+    const { principal, thread, payload, apiKey, findAgent = this.#options.findAgent } = request
     const agent = findAgent(payload.agent)
     if (!agent) throw new GatewayError('unknown-agent', 'There is no agent of that name.')
     const lane = this.#laneOf(thread)
     const whenBusy = payload.whenBusy ?? this.#options.whenBusy
     lane.assertRoom(whenBusy)
     if (!lane.isBusy || whenBusy === 'interrupt') users.assertRun(principal, this.#runsOf(principal, lane))
-    const record = recordOf(request, { ...ids, agent: agent.name })
+    const record = recordOf(request, { ...ids, agent: this.#nameOf(agent) })
     const created = Promise.withResolvers<void>()
-    const run = this.#make(record, { created: created.promise, apiKey })
+    // By the name that was asked for: what it is called in the record may be another one on this wire.
+    const again = request.findAgent && ((): Runnable | undefined => findAgent(payload.agent))
+    const run = this.#make(record, { created: created.promise, apiKey, findAgent: again })
     const place = lane.add(run, whenBusy)
     const sent = created.promise.then(async (): Promise<Sent> => {
       if (place === 'active') await this.#begin(run)
@@ -255,12 +279,18 @@ export class Runs {
     return sent
   }
 
-  #make(record: RunRecord, given: { created: Promise<void>; apiKey?: string | undefined }): Run {
+  #make(
+    record: RunRecord,
+    given: { created: Promise<void>; apiKey?: string | undefined; findAgent?: FindAgent | undefined },
+  ): Run {
+    const { created, apiKey, findAgent = (name) => this.#findAgent(name) } = given
     const run = new Run({
       ...this.#options,
-      observe: this.#observerOf(record),
-      apiKey: given.apiKey,
-      created: given.created,
+      observe: this.#observerOf(record, findAgent(record.agent)),
+      findAgent,
+      apiKey,
+      logger: apiKey === undefined ? this.#options.logger : loggerWithout(apiKey, this.#options.logger),
+      created,
       record,
       onEnd: (ended) => {
         this.#release(ended)
@@ -274,8 +304,24 @@ export class Runs {
     return run
   }
 
-  #observerOf({ agent: name }: RunRecord): RunObserver {
-    const { model = null, provider = null } = this.#options.findAgent(name)?.info ?? {}
+  #findAgent(name?: string): Runnable | undefined {
+    const served = this.#options.findAgent(name)
+    if (served) return served
+    for (const find of this.#finders) {
+      const found = find(name)
+      if (found) return found
+    }
+    return undefined
+  }
+
+  /** What finds it again, also in the next process: a team may be called as an agent is. */
+  #nameOf(agent: Runnable): string {
+    const found = this.#findAgent(agent.name)
+    return found && found.info.kind !== agent.info.kind ? `${agent.info.kind}:${agent.name}` : agent.name
+  }
+
+  #observerOf({ agent: name }: RunRecord, agent: Runnable | undefined): RunObserver {
+    const { model = null, provider = null } = agent?.info ?? {}
     return runObserver({ name, model, provider }, this.#options)
   }
 

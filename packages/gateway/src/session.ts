@@ -7,7 +7,7 @@ import type { ApprovalDesk } from './approvals.ts'
 import type { EventLog } from './event-log.ts'
 import { type Link, bytesOf } from './link.ts'
 import type { Metrics } from './metrics.ts'
-import type { Runs, Sent } from './runs.ts'
+import type { Runs, SendSettings, Sent } from './runs.ts'
 import type { ConnectionInfo, Sessions } from './sessions.ts'
 import type { Store } from './store.ts'
 import { Subscription, resetOf } from './subscription.ts'
@@ -48,6 +48,8 @@ export class Session {
   readonly #options: SessionOptions
   /** By the id that this client means a thread by. */
   readonly #subscriptions = new Map<string, Subscription>()
+  /** Threads that are followed since something was sent there, with how much of that goes on. */
+  readonly #sentTo = new Map<string, { going: number }>()
   /** Where a thread is followed from the first of its runs to begin, those not placed yet. */
   readonly #unplaced = new Map<string, PromiseWithResolvers<number>>()
   readonly #leave: () => void
@@ -93,14 +95,17 @@ export class Session {
     this.#principal = principal
   }
 
-  /** @throws GatewayError by what the command checks */
-  async execute(command: Exclude<Command, { name: 'auth' }>): Promise<Outcome> {
+  /**
+   * @param settings - What the wire knows of a message that is sent.
+   * @throws GatewayError by what the command checks
+   */
+  async execute(command: Exclude<Command, { name: 'auth' }>, settings?: SendSettings): Promise<Outcome> {
     const { users, access, runs, approvals } = this.#options
     const principal = this.#principal
     await users.takeCommand(principal)
     switch (command.name) {
       case 'thread.send':
-        return this.send(command.payload)
+        return this.send(command.payload, undefined, settings)
       case 'thread.subscribe':
         return this.subscribe(command.payload)
       case 'thread.unsubscribe':
@@ -124,12 +129,16 @@ export class Session {
    *
    * @param onRunEnd - Given, the subscription ends with the run, and this is called then.
    */
-  async send(payload: PayloadOf<'thread.send'>, onRunEnd?: () => void): Promise<Outcome> {
+  async send(
+    payload: PayloadOf<'thread.send'>,
+    onRunEnd?: () => void,
+    settings: SendSettings = {},
+  ): Promise<Outcome> {
     this.#assertRoom(payload.threadId)
     const { access, runs } = this.#options
     const principal = this.#principal
     const into = await access.threadToWrite(principal, payload.threadId, payload.agent)
-    const sent = await runs.send({ principal, thread: into, payload })
+    const sent = await runs.send({ ...settings, principal, thread: into, payload })
     const { thread, runId, status } = sent
     return {
       answer: { ok: true, threadId: thread.id, runId, status },
@@ -146,6 +155,7 @@ export class Session {
     const subscription = new Subscription({ ...this.#options, thread, reasoning })
     this.#subscriptions.set(threadId, subscription)
     this.#unplaced.delete(threadId)
+    this.#sentTo.delete(threadId)
     if (this.#closed) subscription.close()
     const opening = await subscription.place(after ? { after } : 'head').catch((error: unknown) => {
       subscription.close()
@@ -153,6 +163,21 @@ export class Session {
       throw error
     })
     return { answer: { ok: true, ...opening }, begin: () => subscription.begin() }
+  }
+
+  /**
+   * Makes room: ceases to follow the thread that was sent to longest ago, of those where nothing that was sent goes on
+   * and everything was given.
+   *
+   * @returns Its id; undefined where there is none, since what was subscribed to is not given up.
+   */
+  leaveIdle(): string | undefined {
+    for (const [threadId, { going }] of this.#sentTo) {
+      if (going > 0 || (this.#subscriptions.get(threadId)?.lag ?? 0) > 0) continue
+      this.#unsubscribe({ threadId })
+      return threadId
+    }
+    return undefined
   }
 
   /** Writes what is new, as far as the link takes it. Called when the link has drained, and before it is closed. */
@@ -173,6 +198,7 @@ export class Session {
     this.#subscriptions.get(threadId)?.close()
     this.#subscriptions.delete(threadId)
     this.#unplaced.delete(threadId)
+    this.#sentTo.delete(threadId)
     return { answer: { ok: true } }
   }
 
@@ -190,10 +216,25 @@ export class Session {
     const following = this.#subscriptions.get(id)
     // By that id the client may have meant somebody else's thread, as long as that was open to it.
     if (following && following.thread.key !== key) this.#unsubscribe({ threadId: id })
-    if (!this.#subscriptions.has(id)) this.#followFromStart(sent, options)
+    if (!this.#subscriptions.has(id)) {
+      this.#followFromStart(sent, options)
+      this.#sentTo.set(id, { going: 0 })
+    }
+    this.#countIn(sent)
     // Of several runs that wait, a later one may begin first.
     const start = this.#unplaced.get(id)
     if (start) sent.started.then(start.resolve, start.reject)
+  }
+
+  #countIn({ thread: { id }, ended }: Sent): void {
+    const sentTo = this.#sentTo.get(id)
+    if (!sentTo) return
+    // What was sent to last comes last.
+    this.#sentTo.delete(id)
+    this.#sentTo.set(id, sentTo)
+    sentTo.going++
+    const over = (): void => void sentTo.going--
+    ended.then(over, over)
   }
 
   #followFromStart(sent: Sent, options: { reasoning: boolean; onRunEnd: (() => void) | undefined }): void {

@@ -14,7 +14,7 @@ export interface Encoding {
 
 /** Tells two encodings apart. */
 export function encodingKey({ dialect, framing, reasoning }: Encoding): string {
-  return `${dialect.name} ${framing.name} ${reasoning}`
+  return `${dialect.name} ${framing.name} ${framing.scope ?? ''} ${reasoning}`
 }
 
 /** The frames of one event for a reader that last saw `lastVisible`; none where it gets to see nothing of it. */

@@ -1,4 +1,5 @@
-import type { ApprovalDecision, ArtifactStore, MemoryStore, Principal } from '@turnpike/agents'
+import type { Principal } from '@turnpike/agents'
+import type { ApprovalDecision, ArtifactStore, MemoryStore } from '@turnpike/agents/host'
 import type { EventId, EventOf, Message, Usage } from '@turnpike/protocol'
 import type { ThreadRef } from './thread-ref.ts'
 

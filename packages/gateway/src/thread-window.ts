@@ -15,6 +15,8 @@ import type { Ticker } from './ticker.ts'
 
 /** About what an event weighs in memory beside its text. */
 const EVENT_OVERHEAD_BYTES = 160
+// oxlint-disable-next-line no-control-regex
+const BEYOND_LATIN = /[^\x00-\xff]/
 
 /** What a run hands the log; the log adds position and time. */
 export type EventDraft = EventPayload & { readonly runId: string }
@@ -157,7 +159,7 @@ export class ThreadWindow {
       last < until && next?.type === 'text-delta';
       next = this.#drafts[++index]
     ) {
-      if (next.channel !== first.channel || next.runId !== first.runId) break
+      if (next.channel !== first.channel || next.runId !== first.runId || next.agent !== first.agent) break
       delta += next.delta
       last++
     }
@@ -305,15 +307,16 @@ function withEnvelope(
   { id, seq, threadId, ts }: { id: EventId; seq: number; threadId: string; ts: number },
 ): ThreadEvent {
   if (draft.type === 'text-delta') {
-    const { type, runId, delta, channel } = draft
-    return { id, seq, type, threadId, runId, ts, delta, channel }
+    const { type, runId, delta, channel, agent } = draft
+    if (agent === undefined) return { id, seq, type, threadId, runId, ts, delta, channel }
+    return { id, seq, type, threadId, runId, ts, delta, channel, agent }
   }
   const { type, runId, ...payload } = draft
   return { id, seq, type, threadId, runId, ts, ...payload } as ThreadEvent
 }
 
-/** In characters, which take a byte each, or two where a text has more than Latin letters. */
+/** What it takes in memory: two bytes a character where a text has more than Latin letters. */
 function sizeOf(draft: EventDraft): number {
   const text = draft.type === 'text-delta' ? draft.delta : JSON.stringify(draft)
-  return EVENT_OVERHEAD_BYTES + text.length
+  return EVENT_OVERHEAD_BYTES + (BEYOND_LATIN.test(text) ? 2 * text.length : text.length)
 }

@@ -1,4 +1,10 @@
-import { sseWire, transportConformance, websocketWire } from '@turnpike/testkit'
-import { serve } from './server.ts'
+import { socketIoWire, sseWire, transportConformance, websocketWire } from '@turnpike/testkit'
+import { serveThreads } from './thread-server.ts'
 
-transportConformance({ serve, wires: [websocketWire, sseWire] })
+const socketIoWires = [
+  socketIoWire(['websocket']),
+  socketIoWire(['polling']),
+  socketIoWire(['polling', 'websocket']),
+]
+
+transportConformance({ serve: serveThreads, wires: [websocketWire, sseWire, ...socketIoWires] })

@@ -16,16 +16,24 @@ import {
 } from '@turnpike/protocol'
 import type { HistoryRecord } from './history-checker.ts'
 import type { Random } from './random.ts'
+import { ConnectRefusal, connectSocketIo } from './socket-io-client.ts'
 import { openEventStream } from './sse-client.ts'
 import { HandshakeError, connectWebSocket } from './websocket-client.ts'
 
 type Opening = History & { readonly cause?: ResetCause }
 
+/** A wire that a thread can be followed over. */
+type FollowWire = 'websocket' | 'sse' | 'socket.io'
+
 const RECONNECT_MS = [1, 8] as const
+const SOCKET_IO_TRANSPORTS = [['websocket'], ['polling'], ['polling', 'websocket']] as const
 
 export interface FollowThreadOptions {
-  /** `mixed` draws one at each connect; the cursor is the same. */
-  readonly wire: 'websocket' | 'sse' | 'mixed'
+  /**
+   * Of several, one is drawn at each connect; the cursor is the same. `mixed` is the two that every gateway has. Socket.IO
+   * has to be at `/streaming`.
+   */
+  readonly wire: FollowWire | 'mixed' | readonly FollowWire[]
   /** `http://127.0.0.1:3000` */
   readonly baseUrl: string
   readonly threadId: string
@@ -62,6 +70,7 @@ export interface FollowedThread {
  */
 export async function followThread(options: FollowThreadOptions): Promise<FollowedThread> {
   const { wire, random, deadlineMs = 60_000 } = options
+  const wires = wire === 'mixed' ? (['websocket', 'sse'] as const) : typeof wire === 'string' ? [wire] : wire
   const follower = new Follower(options)
   const deadline = performance.now() + deadlineMs
   let lastError: unknown
@@ -69,9 +78,8 @@ export async function followThread(options: FollowThreadOptions): Promise<Follow
     if (performance.now() > deadline) {
       throw new Error(`Not done within ${deadlineMs} ms. ${follower.summary}`, { cause: lastError })
     }
-    const chosen = wire === 'mixed' ? random.pick(['websocket', 'sse'] as const) : wire
     try {
-      await (chosen === 'sse' ? overEventStream(follower, options) : overWebSocket(follower, options))
+      await OVER[random.pick(wires)](follower, options)
     } catch (error) {
       if (isFinal(error)) throw error
       // Cut, dead or busy: what a follower is for.
@@ -141,8 +149,7 @@ async function overWebSocket(follower: Follower, options: FollowThreadOptions): 
   })
   const { lastEventId } = follower
   const answer = await client.request('thread.subscribe', { threadId, lastEventId, reasoning })
-  if (!answer.ok)
-    throw new Refused(isErrorCode(answer.error.code) ? ERRORS[answer.error.code].http : 500, answer)
+  if (!answer.ok) throw refusedWith(answer.error.code, answer)
   follower.connected(answer.recovered)
   if (!answer.recovered) follower.reset(answer)
   while (!follower.done) {
@@ -167,6 +174,38 @@ async function overEventStream(follower: Follower, options: FollowThreadOptions)
   }
 }
 
+async function overSocketIo(follower: Follower, options: FollowThreadOptions): Promise<void> {
+  const { baseUrl: url, threadId, reasoning = false, headers = {}, livenessMs: deadlineMs = 1_000 } = options
+  const { lastEventId } = follower
+  const place = { threadId, lastEventId, reasoning }
+  const atConnect = options.random.next() < 0.5
+  await using client = await connectSocketIo({
+    url,
+    headers,
+    deadlineMs,
+    transports: options.random.pick(SOCKET_IO_TRANSPORTS),
+    ...(atConnect && { auth: place }),
+  })
+  if (atConnect) follower.connected()
+  else {
+    const answer = await client.request('thread.subscribe', place)
+    if (!answer.ok) throw refusedWith(answer.error.code, answer)
+    follower.connected(answer.recovered)
+    if (!answer.recovered) follower.reset(answer)
+  }
+  while (!follower.done) {
+    const frame = await client.inbox.next()
+    if (frame.type === 'command.error') throw refusedWith(frame.code, frame)
+    if (frame.type !== 'goodbye' && !follower.take(frame)) return
+  }
+}
+
+const OVER = { websocket: overWebSocket, sse: overEventStream, 'socket.io': overSocketIo }
+
+function refusedWith(code: string, answer: unknown): Refused {
+  return new Refused(isErrorCode(code) ? ERRORS[code].http : 500, answer)
+}
+
 class Refused extends Error {
   readonly status: number
 
@@ -178,6 +217,7 @@ class Refused extends Error {
 
 /** What trying again cannot mend: a refusal, or a server that breaks the rules of its wire. */
 function isFinal(error: unknown): boolean {
+  if (error instanceof ConnectRefusal && error.data) return isFinal(refusedWith(error.data.code, error.data))
   if (error instanceof Refused || error instanceof HandshakeError) {
     return error.status >= 400 && error.status < 500 && ![408, 409, 429].includes(error.status)
   }

@@ -4,7 +4,6 @@ export {
   type CheckHistoryOptions,
   type HistoryRecord,
   type Verdict,
-  type VerdictKind,
   checkHistory,
 } from './history-checker.ts'
 export { Inbox } from './inbox.ts'
@@ -28,4 +27,4 @@ export { type StoreUnderTest, storeConformance } from './store-conformance.ts'
 export { TestLink } from './test-link.ts'
 export { type TransportsUnderTest, transportConformance } from './transport-conformance.ts'
 export { type StreamFrame, WebSocketClient, connectWebSocket } from './websocket-client.ts'
-export { type Wire, type WireStream, Refusal, sseWire, websocketWire } from './wires.ts'
+export { type Wire, type WireStream, Refusal, socketIoWire, sseWire, websocketWire } from './wires.ts'

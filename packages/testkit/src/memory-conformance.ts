@@ -1,4 +1,4 @@
-import { InMemoryMemoryStore, type MemoryStore } from '@turnpike/agents'
+import { InMemoryMemoryStore, type MemoryStore } from '@turnpike/agents/host'
 import type { Store } from '@turnpike/gateway'
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'

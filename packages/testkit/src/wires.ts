@@ -1,4 +1,5 @@
-import type { ErrorBody, PayloadOf, ThreadEvent, ThreadReset } from '@turnpike/protocol'
+import type { Answers, ErrorBody, PayloadOf, ThreadEvent, ThreadReset } from '@turnpike/protocol'
+import { type SocketIoClientOptions, type SocketIoEvent, connectSocketIo } from './socket-io-client.ts'
 import { openEventStream } from './sse-client.ts'
 import { type StreamFrame, connectWebSocket } from './websocket-client.ts'
 
@@ -62,6 +63,42 @@ export const sseWire: Wire = {
   },
 }
 
+/** Socket.IO at `/streaming`, over some of its transports; with both of them, it changes over in mid-stream. */
+export function socketIoWire(transports: readonly ('polling' | 'websocket')[]): Wire {
+  return {
+    name: `Socket.IO ${transports.join('+')}`,
+    send: (baseUrl, payload) => overSocketIo({ url: baseUrl, transports }, 'thread.send', payload),
+    subscribe: (baseUrl, payload) => overSocketIo({ url: baseUrl, transports }, 'thread.subscribe', payload),
+    async cancel(baseUrl, runId) {
+      await using client = await connectSocketIo({ url: baseUrl, transports })
+      const answer = await client.request('run.cancel', { runId })
+      if (!answer.ok) throw new Refusal(answer.error)
+      return answer.status
+    },
+  }
+}
+
+async function overSocketIo(
+  options: SocketIoClientOptions,
+  command: 'thread.send' | 'thread.subscribe',
+  payload: { threadId?: string | undefined },
+): Promise<WireStream> {
+  const client = await connectSocketIo(options)
+  const answer = await client.request(command, payload)
+  if (!answer.ok) {
+    client.terminate()
+    throw new Refusal(answer.error)
+  }
+  const first = resetsIn(answer, payload.threadId ?? '')
+  return streamOf({
+    next: async () => first.shift() ?? told(await client.inbox.next()),
+    async cut() {
+      client.terminate()
+      await client.closed
+    },
+  })
+}
+
 async function overWebSocket(
   baseUrl: string,
   command: 'thread.send' | 'thread.subscribe',
@@ -73,13 +110,7 @@ async function overWebSocket(
     client.terminate()
     throw new Refusal(answer.error)
   }
-  const first: ThreadReset[] = []
-  // The answer to a subscription says what another wire says with a reset.
-  if ('recovered' in answer && !answer.recovered && answer.cause) {
-    const { ok: _ok, recovered: _recovered, cause, head, history, more } = answer
-    const threadId = payload.threadId ?? ''
-    first.push({ type: 'thread.reset', threadId, cause, head, history, ...(more && { more }) })
-  }
+  const first = resetsIn(answer, payload.threadId ?? '')
   return streamOf({
     next: async () => first.shift() ?? told(await client.inbox.next()),
     async cut() {
@@ -87,6 +118,13 @@ async function overWebSocket(
       await client.closed
     },
   })
+}
+
+/** The answer to a subscription says what another wire says with a reset. */
+function resetsIn(answer: Answers['thread.send' | 'thread.subscribe'], threadId: string): ThreadReset[] {
+  if (!('recovered' in answer) || answer.recovered || !answer.cause) return []
+  const { cause, head, history, more } = answer
+  return [{ type: 'thread.reset', threadId, cause, head, history, ...(more && { more }) }]
 }
 
 async function overEvents(
@@ -124,7 +162,7 @@ function streamOf({ next, cut }: Pick<WireStream, 'next' | 'cut'>): WireStream {
   }
 }
 
-function told(frame: StreamFrame): ThreadEvent | ThreadReset {
+function told(frame: StreamFrame | SocketIoEvent): ThreadEvent | ThreadReset {
   if ('seq' in frame || frame.type === 'thread.reset') return frame
   throw new Error(`Expected an event, got ${JSON.stringify(frame)}.`)
 }

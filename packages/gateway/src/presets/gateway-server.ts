@@ -8,6 +8,7 @@ import { MemoryLog } from '../logs/memory.ts'
 import { sqliteStore } from '../stores/sqlite.ts'
 import { addMetrics } from '../transports/http-metrics.ts'
 import { httpRoutes } from '../transports/http.ts'
+import { attachEntities } from '../transports/websocket-entities.ts'
 import { attachWebSocket } from '../transports/websocket.ts'
 
 interface Routes {
@@ -48,6 +49,7 @@ export function createGatewayServer(options: GatewayServerOptions = {}): Gateway
     (request, response) => void answer(request, response),
   )
   attachWebSocket(server, gateway, { path: '/stream', dialect: threadStream, subprotocol: 'turnpike.v1' })
+  attachEntities(server, gateway)
 
   return {
     gateway,

@@ -19,12 +19,16 @@ export interface WebSocketOptions {
   readonly dialect: DuplexDialect
   /** A client that offers subprotocols has to offer this one; one that offers none is let in. */
   readonly subprotocol?: string
+  /** Takes the link of a request. @default the gateway does, for the commands of the protocol */
+  readonly accept?: (link: Link, request: IncomingMessage) => Attachment
 }
 
 /** Serves a dialect over WebSocket at one path of a server; returns what takes it off again. */
 export function attachWebSocket(server: Server, gateway: Gateway, options: WebSocketOptions): () => void {
   const { path, dialect, subprotocol } = options
   const { admission, limits, wheel } = gateway
+  const accept =
+    options.accept ?? ((link, request) => gateway.accept(link, dialect, admission.presentedWith(request)))
   // Not in the call itself: the published types do not know all of these yet.
   const settings = {
     noServer: true,
@@ -45,7 +49,7 @@ export function attachWebSocket(server: Server, gateway: Gateway, options: WebSo
     if (admission.isRequired) admission.connections.assertRoom()
     sockets.handleUpgrade(request, socket, head, (websocket) => {
       const link = new WebSocketLink(websocket, socket, { limits, wheel })
-      link.attach(gateway.accept(link, dialect, admission.presentedWith(request)))
+      link.attach(accept(link, request))
     })
   })
 }

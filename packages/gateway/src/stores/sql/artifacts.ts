@@ -1,4 +1,5 @@
-import type { Artifact, ArtifactStore } from '@turnpike/agents'
+import type { Artifact } from '@turnpike/agents'
+import type { ArtifactStore } from '@turnpike/agents/host'
 import type { ThreadRef } from '../../thread-ref.ts'
 import { fromJson, toJson } from './json-text.ts'
 import type { SqlDatabase } from './sql-database.ts'

@@ -1,4 +1,5 @@
-import type { Memory, MemoryStore, RecalledMemory } from '@turnpike/agents'
+import type { Memory } from '@turnpike/agents'
+import type { MemoryStore, RecalledMemory } from '@turnpike/agents/host'
 import { rarityOf } from '@turnpike/agents/words'
 import type { Kysely } from 'kysely'
 import { type ThreadRef, ownedKey } from '../../thread-ref.ts'

@@ -1,4 +1,5 @@
-import type { ApprovalDecision, Principal } from '@turnpike/agents'
+import type { Principal } from '@turnpike/agents'
+import type { ApprovalDecision } from '@turnpike/agents/host'
 import type { EventId, Message } from '@turnpike/protocol'
 import type { Generated } from 'kysely'
 import type { RunChange, RunState } from '../../store.ts'

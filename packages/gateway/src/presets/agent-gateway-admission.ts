@@ -1,0 +1,126 @@
+import { GatewayError } from '@turnpike/protocol'
+import type { Socket } from 'socket.io'
+import type { Gateway } from '../gateway.ts'
+import { type Admitted, admittedFrom } from '../identity.ts'
+import { ANONYMOUS } from '../thread-ref.ts'
+import { presentedBy } from '../transports/socket-io-guard.ts'
+
+type Next = (error?: Error) => void
+
+/** Middleware of a Socket.IO namespace: `next()` lets in, `next(error)` refuses. */
+export type AuthMiddleware = (socket: Socket, next: Next) => unknown
+
+export interface AgentGatewayAdmissionOptions {
+  readonly gateway: Gateway
+  readonly authMiddleware: AuthMiddleware | undefined
+  /** Whether pages may come only from where the gateway allows; else that is left to the Socket.IO server. */
+  readonly checksOrigin: boolean
+}
+
+/**
+ * Lets a socket in once the user's own middleware has, and once it is known who it is. A middleware that throws, rejects
+ * or never decides refuses; each refusal has `data: { code, message, retryAfterMs? }`.
+ */
+export class AgentGatewayAdmission {
+  readonly #options: AgentGatewayAdmissionOptions
+  readonly #admitted = new WeakMap<Socket, Admitted>()
+
+  constructor(options: AgentGatewayAdmissionOptions) {
+    this.#options = options
+  }
+
+  readonly middleware = (socket: Socket, next: Next): void => {
+    this.#admit(socket).then(
+      () => next(),
+      (error: unknown) => next(this.#refusal(error)),
+    )
+  }
+
+  /** Who a socket is of, once it is let in; undefined where that is not known. */
+  admittedOf(socket: Socket): Admitted | undefined {
+    // A server that recovers connections lets them in without asking again.
+    return this.#admitted.get(socket) ?? identityOf(socket)
+  }
+
+  async #admit(socket: Socket): Promise<void> {
+    const { gateway, authMiddleware, checksOrigin } = this.#options
+    const { admission } = gateway
+    if (checksOrigin) admission.assertOrigin(socket.request.headers)
+    gateway.assertRoom()
+    const isDecided = authMiddleware === undefined && !admission.isRequired
+    if (!isDecided) admission.connections.assertRoom()
+    const leave = admission.connections.enter()
+    try {
+      if (authMiddleware) await this.#verdict(socket, authMiddleware)
+      const admitted = identityOf(socket) ?? (await admission.admit(presentedBy(gateway, socket)))
+      this.#admitted.set(socket, admitted)
+    } finally {
+      leave()
+    }
+  }
+
+  /** What a middleware decides, in time. What it says later is not heard. */
+  async #verdict(socket: Socket, authMiddleware: AuthMiddleware): Promise<void> {
+    const { wheel, limits } = this.#options.gateway
+    const verdict = Promise.withResolvers<void>()
+    const late = new GatewayError('auth-timeout', 'There was no verdict on the connection in time.')
+    const stop = wheel.schedule(limits.earlyMs, () => verdict.reject(late))
+    const decide: Next = (error) => (error ? verdict.reject(new Refused(error)) : verdict.resolve())
+    const ask = async (): Promise<unknown> => authMiddleware(socket, decide)
+    ask().catch(verdict.reject)
+    await verdict.promise.finally(stop)
+  }
+
+  /** An error that the client can tell from others. What a middleware says itself is its own to say. */
+  #refusal(error: unknown): Error {
+    if (error instanceof GatewayError) return connectError(error)
+    if (error instanceof Refused) return error.said
+    this.#options.gateway.logger.error({ error }, 'the authMiddleware failed')
+    return connectError(
+      new GatewayError('internal', 'There was no verdict on the connection. Try again.', { cause: error }),
+    )
+  }
+}
+
+/** Who a middleware has said it is. @throws TypeError where that is nobody */
+function identityOf(socket: Socket): Admitted | undefined {
+  const { user, userId } = socket.data as { user?: unknown; userId?: unknown }
+  const { id, roles, permissions } = isObject(user) ? user : {}
+  const told = id ?? userId ?? ('userId' in socket ? socket.userId : undefined)
+  if (told === undefined || told === null || told === ANONYMOUS.id) return undefined
+  return admittedFrom({
+    id: typeof told === 'number' ? String(told) : told,
+    // A user of an app may have these of another kind; then they give no rights.
+    ...(isTexts(roles) && { roles }),
+    ...(isTexts(permissions) && { permissions }),
+  })
+}
+
+/** A middleware has refused, with an error of its own. */
+class Refused extends Error {
+  readonly said: Error
+
+  constructor(given: unknown) {
+    super('refused')
+    const message = messageOf(given)
+    const data = isObject(given) && 'data' in given ? given['data'] : { code: 'unauthorized', message }
+    this.said = Object.assign(new Error(message), { data })
+  }
+}
+
+function connectError(error: GatewayError): Error {
+  return Object.assign(new Error(error.message), { data: error.toJSON() })
+}
+
+function messageOf(given: unknown): string {
+  const message = isObject(given) ? given['message'] : given
+  return typeof message === 'string' && message !== '' ? message : 'Unauthorized'
+}
+
+function isTexts(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((item) => typeof item === 'string')
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null
+}

@@ -1,0 +1,34 @@
+import { Gateway } from '../gateway.ts'
+import { MemoryLog } from '../logs/memory.ts'
+import { sqliteStore } from '../stores/sqlite.ts'
+
+/** A hold on the gateway that presets share. */
+export interface SharedGateway {
+  readonly gateway: Gateway
+  /** Lets go of it. The last one to do so shuts it down, and the next one to ask gets a new one. */
+  release(): Promise<void>
+}
+
+let shared: { readonly gateway: Gateway; holders: number } | undefined
+
+/** The one gateway of this process for presets that are given none: in memory, on the process-wide registry. */
+export function shareGateway(): SharedGateway {
+  const held = (shared ??= { gateway: inMemory(), holders: 0 })
+  held.holders++
+  let released: Promise<void> | undefined
+  return {
+    gateway: held.gateway,
+    release: () => (released ??= release(held)),
+  }
+}
+
+async function release(held: NonNullable<typeof shared>): Promise<void> {
+  if (--held.holders > 0) return
+  if (shared === held) shared = undefined
+  await held.gateway.drain(0)
+}
+
+function inMemory(): Gateway {
+  const store = sqliteStore()
+  return new Gateway({ log: new MemoryLog({ numbering: store.numbering }), store })
+}
