@@ -27,8 +27,13 @@ export function readFrame(text: string): Inbound | Goodbye | Answered | undefine
   if (typeof frame !== 'object' || frame === null) return undefined
   if ('ok' in frame && 'id' in frame)
     return { type: 'answer', id: frame.id, answer: frame as unknown as Answer }
-  if (!('type' in frame)) return undefined
-  if (frame.type === 'goodbye' && 'code' in frame) return frame as Goodbye
+  if ('type' in frame && frame.type === 'goodbye' && 'code' in frame) return frame as Goodbye
+  return readEvent(frame)
+}
+
+/** What is an event, or the reset of a thread; nothing for what a later server may add. */
+export function readEvent(frame: unknown): Inbound | undefined {
+  if (typeof frame !== 'object' || frame === null || !('type' in frame)) return undefined
   if (!('threadId' in frame) || typeof frame.threadId !== 'string') return undefined
   if (frame.type === 'thread.reset') return 'history' in frame ? (frame as ThreadReset) : undefined
   const isEvent = 'seq' in frame && Number.isSafeInteger(frame.seq) && 'id' in frame && 'runId' in frame
