@@ -2,8 +2,11 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { serveStatic } from '@hono/node-server/serve-static'
+import { createAgentGateway } from '@turnpike/gateway'
 import { type GatewayServer, createGatewayServer } from '@turnpike/gateway/server'
+import { attachSocketIo } from '@turnpike/gateway/socket-io'
 import { sqliteStore } from '@turnpike/gateway/sqlite-store'
+import { createThreadStream } from '@turnpike/gateway/thread-stream'
 import { agentsFrom } from './agents.ts'
 import { authenticatorFrom } from './authentication.ts'
 
@@ -43,13 +46,13 @@ export function settingsFrom(env: Environment): ServeSettings {
   }
 }
 
-/** Serves the gateway with the agents of {@link agentsFrom}, and the page where it was built. */
+/** Serves every wire with the agents of {@link agentsFrom}, and the page where it was built. */
 export async function serve(
   settings: ServeSettings,
   env: Environment = {},
 ): Promise<GatewayServer & { url: string }> {
   const { port, host, dataDir, allowedOrigins } = settings
-  const server = createGatewayServer({
+  const own = createGatewayServer({
     agents: await agentsFrom(env),
     authenticate: authenticatorFrom(env),
     store: sqliteStore(dataDir === undefined ? {} : { file: join(dataDir, 'turnpike.sqlite') }),
@@ -60,5 +63,17 @@ export async function serve(
       if (existsSync(PAGE)) app.use(serveStatic({ root: PAGE }))
     },
   })
-  return { ...server, url: await server.listen(port, host) }
+  const { gateway, server } = own
+  const threads = createThreadStream({ server, gateway })
+  const sockets = attachSocketIo(server, gateway, '/socket.io')
+  createAgentGateway({ io: sockets.io, gateway, registry: gateway.agents })
+  return {
+    ...own,
+    url: await own.listen(port, host),
+    async close(graceMs) {
+      await gateway.drain(graceMs)
+      await Promise.all([threads.close(), sockets.close()])
+      await own.close(graceMs)
+    },
+  }
 }
