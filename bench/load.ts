@@ -1,11 +1,11 @@
 import { type Order, clockMs } from './order.ts'
 import type { Peer } from './peer.ts'
-import { FINISHED, RESPONSE_ENDED, Reader } from './reader.ts'
+import { FINISHED, FINISHED_PACKET, RESPONSE_ENDED, Reader } from './reader.ts'
 import { type Heard, assertSame, eventsOf, framesOf, hashOf } from './transcript.ts'
 
 /** Many clients, each of which starts a run in a thread of its own and reads it to the end. */
 export interface Load {
-  readonly wire: 'websocket' | 'sse'
+  readonly wire: 'websocket' | 'sse' | 'socket.io'
   readonly clients: number
   readonly order: Omit<Order, 'seed'>
 }
@@ -18,6 +18,9 @@ export interface Cost {
   readonly frames: number
   readonly bytes: number
 }
+
+/** How the last that a run brings ends. */
+const ENDS = { websocket: FINISHED, 'socket.io': FINISHED_PACKET, sse: RESPONSE_ENDED }
 
 let seeds = 0
 
@@ -50,7 +53,7 @@ async function once(peer: Peer, load: Load): Promise<Cost> {
   // Never after a collection of its own: that makes the young generation small again, which costs the next ones.
   const before = await peer.sample()
   const startedAt = clockMs()
-  const ends = runs.map(({ reader }) => reader.until(wire === 'sse' ? RESPONSE_ENDED : FINISHED))
+  const ends = runs.map(({ reader }) => reader.until(ENDS[wire]))
   for (const run of runs) send(run.reader, wire, run.order)
   const wallMs = Math.max(...(await Promise.all(ends))) - startedAt
   const after = await peer.sample()
@@ -72,7 +75,8 @@ async function once(peer: Peer, load: Load): Promise<Cost> {
 }
 
 function open({ port }: Peer, wire: Load['wire']): Promise<Reader> {
-  return wire === 'sse' ? Reader.connect(port) : Reader.openWebSocket(port)
+  if (wire === 'sse') return Reader.connect(port)
+  return wire === 'websocket' ? Reader.openWebSocket(port) : Reader.openSocketIo(port)
 }
 
 function send(reader: Reader, wire: Load['wire'], order: Order): void {

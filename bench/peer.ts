@@ -10,15 +10,16 @@ const CLIENT_CORE = '1'
 
 /**
  * Who is measured: the gateway as it is served, or with its log alone and no store; or a bare `ws` server with frames as
- * short as can be, or as long as the gateway's.
+ * short as can be, or as long as the gateway's; or a bare Socket.IO server.
  */
-export type PeerName = 'turnpike' | 'log alone' | 'ws small' | 'ws equal'
+export type PeerName = 'turnpike' | 'log alone' | 'ws small' | 'ws equal' | 'bare Socket.IO'
 
 const COMMANDS: Record<PeerName, readonly string[]> = {
   turnpike: ['turnpike.ts'],
   'log alone': ['turnpike.ts', JSON.stringify({ logAlone: true })],
   'ws small': ['bare-ws.ts', 'small'],
   'ws equal': ['bare-ws.ts', 'equal'],
+  'bare Socket.IO': ['bare-socket-io.ts'],
 }
 
 export interface PeerOptions {

@@ -10,6 +10,8 @@ const SHORT_MAX = 125
 
 /** How what a run says ends on a WebSocket: with the last field of `finish`. */
 export const FINISHED = '"outputTokens":0}}'
+/** The same in a packet of Socket.IO. */
+export const FINISHED_PACKET = `${FINISHED}]`
 /** How a response of unknown length ends. */
 export const RESPONSE_ENDED = '\r\n0\r\n\r\n'
 
@@ -22,6 +24,7 @@ export class Reader implements Disposable {
   readonly #socket: Socket
   readonly #chunks: Buffer[] = []
   readonly #times: number[] = []
+  #speaksSocketIo = false
   #tail: Buffer = Buffer.alloc(0)
   #watch: { readonly isMet: (chunk: Buffer) => boolean; readonly met: () => void } | undefined
 
@@ -38,15 +41,27 @@ export class Reader implements Disposable {
     return new Reader(socket)
   }
 
-  static async openWebSocket(port: number): Promise<Reader> {
+  static async openWebSocket(port: number, path = '/stream'): Promise<Reader> {
     const reader = await Reader.connect(port)
-    const upgraded = reader.until(HEAD_END)
+    // Something may come right behind it.
+    const upgraded = reader.when(HEAD_END)
     reader.#socket.write(
-      `GET /stream HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\nconnection: Upgrade\r\nupgrade: websocket\r\n` +
+      `GET ${path} HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\nconnection: Upgrade\r\nupgrade: websocket\r\n` +
         `sec-websocket-version: 13\r\nsec-websocket-key: ${Buffer.alloc(16).toString('base64')}\r\n\r\n`,
     )
     await upgraded
     reader.clear()
+    return reader
+  }
+
+  /** By WebSocket from the beginning, in the namespace `/`. */
+  static async openSocketIo(port: number): Promise<Reader> {
+    const reader = await Reader.openWebSocket(port, '/streaming/?EIO=4&transport=websocket')
+    const joined = reader.when('40{"sid"')
+    reader.#send('40')
+    await joined
+    reader.clear()
+    reader.#speaksSocketIo = true
     return reader
   }
 
@@ -63,9 +78,17 @@ export class Reader implements Disposable {
     return this.#chunks.reduce((sum, chunk) => sum + chunk.length, 0)
   }
 
-  /** Sends a command as a frame, masked with zeros. */
+  /** Sends a command; the answer is not waited for. */
   command(command: string, payload: object): void {
-    const json = Buffer.from(JSON.stringify({ id: 1, command, payload }))
+    const isEvent = this.#speaksSocketIo
+    this.#send(
+      isEvent ? `421${JSON.stringify([command, payload])}` : JSON.stringify({ id: 1, command, payload }),
+    )
+  }
+
+  /** Sends text as a frame, masked with zeros. */
+  #send(text: string): void {
+    const json = Buffer.from(text)
     const { length } = json
     const size = length > SHORT_MAX ? [MASKED | 126, length >> 8, length & 255] : [MASKED | length]
     this.#socket.write(Buffer.concat([Buffer.from([TEXT_FRAME, ...size, 0, 0, 0, 0]), json]))

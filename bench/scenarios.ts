@@ -11,15 +11,16 @@ import { throughput } from './scenarios/throughput.ts'
 
 /** All there is to measure; targets are about frames as short as can be (`ws small`), unless a figure says otherwise. */
 export const scenarios: readonly Scenario[] = [
-  throughput(1, 10, { websocket: 1.1, sse: 1.4 }),
-  throughput(8, 10, { websocket: 0.25, sse: 0.45 }),
-  throughput(8, 100, { websocket: 0.25, sse: 0.45 }),
+  throughput(1, 10, { websocket: 1.1, sse: 1.4, 'socket.io': 1.45 }),
+  throughput(8, 10, { websocket: 0.25, sse: 0.45, 'socket.io': 0.6 }),
+  throughput(8, 100, { websocket: 0.25, sse: 0.45, 'socket.io': 0.6 }),
   paced,
   firstDelta,
   fanOut(1, 0.95),
   fanOut(8, 0.15),
   idle,
-  stalled,
+  stalled('websocket'),
+  stalled('socket.io'),
   replay,
   agentLoop,
   store,

@@ -38,7 +38,9 @@ export function framesOf(reader: Reader): Arrival[] {
     const start = at + header
     at = start + length
     while (chunkEnd < at && chunk < chunks.length) chunkEnd += chunks[++chunk]?.length ?? 0
-    if (isText) arrivals.push({ event: parse(bytes.toString('utf8', start, at)), atMs: times[chunk] ?? 0 })
+    if (!isText) continue
+    const event = heardIn(bytes.toString('utf8', start, at))
+    if (event) arrivals.push({ event, atMs: times[chunk] ?? 0 })
   }
   return arrivals
 }
@@ -76,6 +78,14 @@ function dechunked(bytes: Buffer): string {
     at = lineEnd + 4 + length
   }
   return Buffer.concat(parts).toString()
+}
+
+/** What a frame says; nothing, where it is a packet of Socket.IO that is no event. */
+function heardIn(text: string): Heard | undefined {
+  if (text.startsWith('{')) return parse(text)
+  if (!text.startsWith('42[')) return undefined
+  const [, event] = JSON.parse(text.slice(2)) as [string, Heard]
+  return event
 }
 
 function parse(json: string): Heard {

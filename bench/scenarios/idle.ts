@@ -4,7 +4,17 @@ import { type Round, type RoundOptions, type Scenario, rotated } from '../scenar
 
 const CONNECTIONS = 2_000
 const WARM = 100
-const PEERS: readonly PeerName[] = ['ws small', 'turnpike']
+const PEERS: Readonly<Record<string, { peer: PeerName; open: (port: number) => Promise<Reader> }>> = {
+  'ws small': { peer: 'ws small', open: (port) => Reader.openWebSocket(port) },
+  turnpike: { peer: 'turnpike', open: (port) => Reader.openWebSocket(port) },
+  'bare Socket.IO': { peer: 'bare Socket.IO', open: (port) => Reader.openSocketIo(port) },
+  'turnpike over Socket.IO': { peer: 'turnpike', open: (port) => Reader.openSocketIo(port) },
+}
+/** Whom each of ours is compared with. */
+const REFERENCES = {
+  'turnpike to ws': ['turnpike', 'ws small'],
+  'Socket.IO to Socket.IO': ['turnpike over Socket.IO', 'bare Socket.IO'],
+} as const
 
 /** Connections that say nothing: what one weighs. */
 export const idle: Scenario = {
@@ -13,8 +23,10 @@ export const idle: Scenario = {
   figures: {
     'turnpike to ws: RSS': { unit: 'ratio', atMost: 1.5 },
     'turnpike to ws: alive': { unit: 'ratio' },
+    'Socket.IO to Socket.IO: RSS': { unit: 'ratio', atMost: 1.5 },
+    'Socket.IO to Socket.IO: alive': { unit: 'ratio' },
     ...Object.fromEntries(
-      PEERS.flatMap((peer) => [
+      Object.keys(PEERS).flatMap((peer) => [
         [`${peer}: RSS`, { unit: 'KiB a connection' }],
         [`${peer}: alive`, { unit: 'KiB a connection' }],
       ]),
@@ -25,19 +37,20 @@ export const idle: Scenario = {
 
 async function roundOf(options: RoundOptions): Promise<Round> {
   const round: Record<string, number> = {}
-  for (const name of rotated(PEERS, options)) {
-    await using peer = await Peer.start(name)
+  for (const [name, { peer: peerName, open }] of rotated(Object.entries(PEERS), options)) {
+    await using peer = await Peer.start(peerName)
     using stack = new DisposableStack()
-    for (let count = 0; count < WARM; count++) stack.use(await Reader.openWebSocket(peer.port))
+    for (let count = 0; count < WARM; count++) stack.use(await open(peer.port))
     const before = await peer.sample('settled')
-    for (let count = 0; count < CONNECTIONS; count++) stack.use(await Reader.openWebSocket(peer.port))
+    for (let count = 0; count < CONNECTIONS; count++) stack.use(await open(peer.port))
     const after = await peer.sample('settled')
     round[`${name}: RSS`] = (after.rss - before.rss) / CONNECTIONS / 1_024
     round[`${name}: alive`] = (after.live - before.live) / CONNECTIONS / 1_024
   }
   for (const what of ['RSS', 'alive']) {
-    round[`turnpike to ws: ${what}`] =
-      (round[`turnpike: ${what}`] ?? NaN) / (round[`ws small: ${what}`] ?? NaN)
+    for (const [label, [own, reference]] of Object.entries(REFERENCES)) {
+      round[`${label}: ${what}`] = (round[`${own}: ${what}`] ?? NaN) / (round[`${reference}: ${what}`] ?? NaN)
+    }
   }
   return round
 }

@@ -7,10 +7,8 @@ const BYTES = 24
 const WARM_MS = 1_500
 const MEASURED_MS = 1_000
 
-interface Target {
-  readonly websocket: number
-  readonly sse: number
-}
+/** The most that each wire may cost, as a ratio to the bare server. */
+type Target = Readonly<Record<Load['wire'], number>>
 
 interface Contender {
   readonly label: string
@@ -18,27 +16,26 @@ interface Contender {
   readonly wire: Load['wire']
 }
 
-const CONTENDERS: readonly Contender[] = [
+const WIRES = { websocket: 'WebSocket', sse: 'SSE', 'socket.io': 'Socket.IO' } as const
+const BARE: readonly Contender[] = [
   { label: 'ws small', peer: 'ws small', wire: 'websocket' },
   { label: 'ws equal', peer: 'ws equal', wire: 'websocket' },
-  { label: 'WebSocket', peer: 'turnpike', wire: 'websocket' },
-  { label: 'SSE', peer: 'turnpike', wire: 'sse' },
-  { label: 'WebSocket, log alone', peer: 'log alone', wire: 'websocket' },
-  { label: 'SSE, log alone', peer: 'log alone', wire: 'sse' },
+  { label: 'bare Socket.IO', peer: 'bare Socket.IO', wire: 'socket.io' },
 ]
+const OURS: readonly Contender[] = (['websocket', 'sse', 'socket.io'] as const).flatMap((wire) => [
+  { label: WIRES[wire], peer: 'turnpike', wire },
+  { label: `${WIRES[wire]}, log alone`, peer: 'log alone', wire },
+])
+const CONTENDERS = [...BARE, ...OURS]
 
 /** As many deltas as go through: what one costs the server's CPU, beside a bare `ws` server that keeps nothing. */
 export function throughput(burst: number, clients: number, target: Target): Scenario {
-  const figures: Record<string, FigureSpec> = {
-    'WebSocket to ws small': { unit: 'ratio of CPU', atMost: target.websocket },
-    'WebSocket to ws equal': { unit: 'ratio of CPU' },
-    'SSE to ws small': { unit: 'ratio of CPU', atMost: target.sse },
-    'SSE to ws equal': { unit: 'ratio of CPU' },
-    'WebSocket, log alone to ws small': { unit: 'ratio of CPU', atMost: target.websocket },
-    'WebSocket, log alone to ws equal': { unit: 'ratio of CPU' },
-    'SSE, log alone to ws small': { unit: 'ratio of CPU', atMost: target.sse },
-    'SSE, log alone to ws equal': { unit: 'ratio of CPU' },
+  const figures: Record<string, FigureSpec> = {}
+  for (const { label, wire } of OURS) {
+    figures[`${label} to ws small`] = { unit: 'ratio of CPU', atMost: target[wire] }
+    figures[`${label} to ws equal`] = { unit: 'ratio of CPU' }
   }
+  figures['bare Socket.IO to ws small'] = { unit: 'ratio of CPU' }
   for (const { label } of CONTENDERS) {
     figures[`${label}: CPU`] = { unit: 'µs a delta' }
     figures[`${label}: speed`] = { unit: '1,000 deltas/s' }
@@ -68,7 +65,7 @@ async function roundOf(load: Omit<Load, 'wire'>, options: RoundOptions): Promise
     round[`${label}: frames`] = frames / deltas
     round[`${label}: bytes`] = bytes / deltas
   }
-  for (const label of ['WebSocket', 'SSE', 'WebSocket, log alone', 'SSE, log alone']) {
+  for (const { label } of [...OURS, { label: 'bare Socket.IO' }]) {
     for (const reference of ['ws small', 'ws equal']) {
       round[`${label} to ${reference}`] = (cpu.get(label) ?? NaN) / (cpu.get(reference) ?? NaN)
     }

@@ -1,6 +1,7 @@
 import { defineAgent } from '@turnpike/agents'
 import { createGatewayServer } from '@turnpike/gateway/server'
 import { sqliteStore } from '@turnpike/gateway/sqlite-store'
+import { createThreadStream } from '@turnpike/gateway/thread-stream'
 import type { Limits } from '@turnpike/protocol'
 import type { Order } from '../order.ts'
 import { produce } from './agent.ts'
@@ -28,4 +29,5 @@ const server = createGatewayServer({
   ...(file !== undefined && { store: sqliteStore({ file }) }),
   ...(logAlone && { store: noStore() }),
 })
+createThreadStream(server)
 serveControl(Number(new URL(await server.listen(0)).port))
