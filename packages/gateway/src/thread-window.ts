@@ -147,7 +147,7 @@ export class ThreadWindow {
     return this.#times[this.#start + seq - this.#floorSeq - 1]
   }
 
-  /** The event at a position, with the text deltas up to `until` that continue it joined to it. */
+  /** The event at a position, with the text deltas up to `until` that continue it joined to it, whoever says them. */
   joined(seq: number, until: number): ThreadEvent | undefined {
     const first = this.at(seq)
     if (first?.type !== 'text-delta') return first
@@ -159,7 +159,7 @@ export class ThreadWindow {
       last < until && next?.type === 'text-delta';
       next = this.#drafts[++index]
     ) {
-      if (next.channel !== first.channel || next.runId !== first.runId || next.agent !== first.agent) break
+      if (next.channel !== first.channel || next.runId !== first.runId) break
       delta += next.delta
       last++
     }

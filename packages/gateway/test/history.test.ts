@@ -133,9 +133,9 @@ test('pages of a history, from the last to the first, are the thread', async () 
   const turn = fc.record({ chars: fc.integer({ min: 1, max: 40 }), hasAnswer: fc.boolean() })
   await fc.assert(
     fc.asyncProperty(
-      fc.array(turn, { maxLength: 40 }),
+      fc.array(turn, { minLength: 10, maxLength: 40 }),
       fc.integer({ min: 1, max: 30 }),
-      fc.integer({ min: 1, max: 300 }),
+      fc.integer({ min: 1, max: 2_000 }),
       async (turns, limit, historyChars) => {
         const entries = turns.flatMap(({ chars, hasAnswer }, i) => [
           entry(`q${i}`, i + 1, 'x'.repeat(chars)),
