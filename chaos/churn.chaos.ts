@@ -97,7 +97,7 @@ class ChurnedClient {
       await sent.body?.cancel()
     }
     const followed = await followThread({
-      wire: 'mixed',
+      wire: ['websocket', 'sse', 'socket.io'],
       baseUrl: `http://127.0.0.1:${this.#proxy.port}`,
       threadId,
       random: this.#random.fork(),

@@ -1,4 +1,12 @@
-import { type Client, type Clock, type EventId, type ThreadEvent, createClient } from '@turnpike/client'
+import {
+  type Client,
+  type ClientOptions,
+  type Clock,
+  type EventId,
+  type ThreadEvent,
+  createClient,
+} from '@turnpike/client'
+import { socketIo } from '@turnpike/client/socket-io'
 import type { HistoryRecord, Random } from '@turnpike/testkit'
 
 export interface SdkRunOptions {
@@ -20,18 +28,22 @@ export interface SdkRun {
   readonly connects: number
 }
 
-/** Sends a message with the SDK and reads its run: over one wire at first, then with another client over the other. */
+const OVER: readonly Pick<ClientOptions, 'transport' | 'wires'>[] = [
+  { transport: 'websocket' },
+  { transport: 'sse' },
+  { wires: [socketIo()] },
+]
+
+/** Sends a message with the SDK and reads its run: over one wire at first, then with another client over another. */
 export async function readWithSdk(options: SdkRunOptions): Promise<SdkRun> {
   const { threadId, runId, message, random, moveAfter } = options
-  const wires = random.pick([
-    ['websocket', 'sse'],
-    ['sse', 'websocket'],
-  ] as const)
+  const first = random.pick(OVER)
+  const second = random.pick(OVER.filter((each) => each !== first))
   const records: HistoryRecord[] = []
   let connects = 0
   let cursor: EventId | undefined
-  const clientOn = (transport: 'websocket' | 'sse'): Client => {
-    const client = createClient({ url: options.baseUrl, transport, clock: options.clock })
+  const clientOn = (over: (typeof OVER)[number]): Client => {
+    const client = createClient({ url: options.baseUrl, ...over, clock: options.clock })
     client.connection.onChange(({ status }) => (connects += Number(status === 'open')))
     return client
   }
@@ -43,7 +55,7 @@ export async function readWithSdk(options: SdkRunOptions): Promise<SdkRun> {
   }
 
   {
-    await using client = clientOn(wires[0])
+    await using client = clientOn(first)
     const stream = await client.threads.stream({
       threadId,
       runId,
@@ -61,7 +73,7 @@ export async function readWithSdk(options: SdkRunOptions): Promise<SdkRun> {
     if (isOver && cursor) return { records, lastEventId: cursor, connects }
   }
 
-  await using client = clientOn(wires[1])
+  await using client = clientOn(second)
   if (!cursor) throw new Error('A stream ended before it began.')
   for await (const update of client.threads.subscribe({ threadId, lastEventId: cursor })) {
     if (update.type === 'event') {

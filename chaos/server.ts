@@ -1,5 +1,6 @@
 import { createGatewayServer } from '@turnpike/gateway/server'
 import { sqliteStore } from '@turnpike/gateway/sqlite-store'
+import { createThreadStream } from '@turnpike/gateway/thread-stream'
 import { type ServerOptions, serveControl } from './control.ts'
 import { orderedAgent } from './order.ts'
 import { ThreadRecorder } from './thread-recorder.ts'
@@ -20,6 +21,7 @@ const server = createGatewayServer({
     },
   },
 })
+createThreadStream(server)
 recorder.gateway = server.gateway
 serveControl(server, recorder)
 process.send?.({ baseUrl: await server.listen(port) })
