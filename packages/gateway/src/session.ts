@@ -149,6 +149,7 @@ export class Session {
   async subscribe(payload: PayloadOf<'thread.subscribe'>): Promise<Outcome> {
     const { threadId, lastEventId, reasoning = false } = payload
     const after = lastEventId === undefined ? undefined : parseEventId(lastEventId).id
+    await this.#options.runs.recover()
     const thread = await this.#options.access.threadToRead(this.#principal, threadId)
     this.#assertRoom(threadId)
     this.#subscriptions.get(threadId)?.close()

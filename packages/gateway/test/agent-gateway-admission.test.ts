@@ -57,6 +57,15 @@ describe('who a socket is of', () => {
     expect(await principalOf(server)).toStrictEqual({ ...nobody, ...expected })
   })
 
+  test('is nobody, and not anonymous, where a middleware sets a user without an id', async () => {
+    const authMiddleware: AuthMiddleware = (socket, next) => {
+      socket.data.user = { sub: 'ada' }
+      next()
+    }
+    await using server = await serveAgentGateway({ agents: { whoami }, authMiddleware })
+    expect((await server.connect().refusal).data).toMatchObject({ code: 'unauthorized' })
+  })
+
   test('is anonymous without a middleware, whatever the client says', async () => {
     await using server = await serveAgentGateway({ agents: { whoami } })
     expect(await principalOf(server, { userId: 'ada', user: { id: 'ada' } })).toMatchObject({
@@ -182,6 +191,17 @@ describe('requests', () => {
     })
     expect(client.socket.connected).toBe(true)
     expect(await principalOf(server)).toMatchObject({ id: 'anonymous' })
+  })
+
+  test('do not count where something is stopped, decided or left', async () => {
+    await using server = await serveAgentGateway({ agents: { whoami }, maxRequestsPerMinute: 1 })
+    const client = await server.connect().connected
+    await client.ask('registry.list', {})
+    expect(await client.refusalOf('registry.list', {})).toBe('rate-limited')
+    expect(await client.refusalOf('run.cancel', { runId: 'r' })).toBe('unknown-run')
+    const decision = { approvalId: 'a', approved: true }
+    expect(await client.refusalOf('approval.resolve', decision)).toBe('unknown-approval')
+    expect(await client.refusalOf('session.leave', { sessionId: 's' })).toBe('not refused')
   })
 
   test('are limited for each user, however many sockets there are', async () => {

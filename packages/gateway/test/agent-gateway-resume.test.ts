@@ -7,6 +7,7 @@ import { countingAgent, puppetAgent } from '@turnpike/testkit'
 import { describe, expect, test, vi } from 'vitest'
 import { type AgentServer, serveAgentGateway } from './agent-gateway-harness.ts'
 import { parkingAgent, testGateway } from './harness.ts'
+import { durableStore } from './restarts.ts'
 
 /** The words "1 2 3 …" up to a number. */
 function counted(last: number): string {
@@ -76,6 +77,24 @@ describe('a session', () => {
       recovered: false,
       cause: 'unknown',
       head: client.eventIds.at(-1),
+      history: [{ role: 'user' }, { role: 'assistant', parts: [{ type: 'text', text: '1 2 ' }] }],
+    })
+  })
+
+  test('that cannot go on is told so as a reset, where nobody takes the answer', async () => {
+    const counter = countingAgent('counter')
+    await using server = await serveAgentGateway({ agents: { counter } })
+    const client = await server.connect().connected
+    await client.next(
+      'agent.done',
+      await client.run('agent.run', { name: 'counter', input: '2', sessionId: 's1' }),
+    )
+    const late = await server.connect().connected
+    late.send('session.resume', { sessionId: 's1', lastEventId: '1-9999999999' })
+    expect(await late.next('session.reset')).toMatchObject({
+      sessionId: 's1',
+      cause: 'unknown',
+      eventId: client.eventIds.at(-1),
       history: [{ role: 'user' }, { role: 'assistant', parts: [{ type: 'text', text: '1 2 ' }] }],
     })
   })
@@ -150,6 +169,22 @@ describe('after a restart', () => {
       expect(await reader.next('agent.done', runId)).toMatchObject({ output: { text: '1 2 ' } })
       expect(await late.next('agent.done', runId)).toStrictEqual(await reader.next('agent.done', runId))
     })
+  })
+
+  test('a run that was lost with its process is over for who only resumes', async () => {
+    const store = durableStore()
+    const puppet = puppetAgent('puppet')
+    const lost = await serveAgentGateway({ agents: { puppet }, gateway: testGateway([], { store }) })
+    const first = await lost.connect().connected
+    await first.run('agent.run', { name: 'puppet', input: 'Hi', sessionId: 's1' })
+    await (await puppet.nextRun()).say('so far')
+
+    const gateway = testGateway([], { store })
+    await using server = await serveAgentGateway({ agents: { puppet }, gateway })
+    const client = await server.connect().connected
+    const { history } = (await client.ask('session.resume', { sessionId: 's1' })) as { history: object[] }
+    expect(history.at(-1)).toMatchObject({ status: 'failed', error: { code: 'run-lost' } })
+    await lost.io.close()
   })
 
   test('a run that waited for approval goes on, also of an agent that only this wire knows by another name', async () => {

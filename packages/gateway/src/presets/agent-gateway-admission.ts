@@ -4,6 +4,7 @@ import type { Gateway } from '../gateway.ts'
 import { type Admitted, admittedFrom } from '../identity.ts'
 import { ANONYMOUS } from '../thread-ref.ts'
 import { presentedBy } from '../transports/socket-io-guard.ts'
+import { assertOrigin } from '../transports/socket-io-origins.ts'
 
 type Next = (error?: Error) => void
 
@@ -13,8 +14,6 @@ export type AuthMiddleware = (socket: Socket, next: Next) => unknown
 export interface AgentGatewayAdmissionOptions {
   readonly gateway: Gateway
   readonly authMiddleware: AuthMiddleware | undefined
-  /** Whether pages may come only from where the gateway allows; else that is left to the Socket.IO server. */
-  readonly checksOrigin: boolean
 }
 
 /**
@@ -43,9 +42,9 @@ export class AgentGatewayAdmission {
   }
 
   async #admit(socket: Socket): Promise<void> {
-    const { gateway, authMiddleware, checksOrigin } = this.#options
+    const { gateway, authMiddleware } = this.#options
     const { admission } = gateway
-    if (checksOrigin) admission.assertOrigin(socket.request.headers)
+    await assertOrigin(gateway, socket)
     gateway.assertRoom()
     const isDecided = authMiddleware === undefined && !admission.isRequired
     if (!isDecided) admission.connections.assertRoom()
@@ -82,11 +81,15 @@ export class AgentGatewayAdmission {
   }
 }
 
-/** Who a middleware has said it is. @throws TypeError where that is nobody */
+/** Who a middleware has said it is. @throws GatewayError `unauthorized` where that is a user without an id */
 function identityOf(socket: Socket): Admitted | undefined {
   const { user, userId } = socket.data as { user?: unknown; userId?: unknown }
   const { id, roles, permissions } = isObject(user) ? user : {}
   const told = id ?? userId ?? ('userId' in socket ? socket.userId : undefined)
+  // Or all users of a middleware that calls it otherwise would be one.
+  if (isObject(user) && (told === undefined || told === null)) {
+    throw new GatewayError('unauthorized', 'The authMiddleware has set a user without an "id".')
+  }
   if (told === undefined || told === null || told === ANONYMOUS.id) return undefined
   return admittedFrom({
     id: typeof told === 'number' ? String(told) : told,

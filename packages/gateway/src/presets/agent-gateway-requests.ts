@@ -54,7 +54,7 @@ export class AgentGatewayRequests {
   of(socket: Socket): Commands {
     return async (request, session) => {
       try {
-        await this.#options.limits.take(socket.id, session.principal)
+        if (!UNCOUNTED.has(request.command)) await this.#options.limits.take(socket.id, session.principal)
         const listing = this.#listings.get(request.command)
         if (listing) return { answer: listing(request.payload) }
         return await this.#execute(request, session, socket)
@@ -90,6 +90,10 @@ export class AgentGatewayRequests {
       socket.emit('session.left', { sessionId })
       return session.execute(canonical, settings)
     })
+    if ('recovered' in answer && !answer.recovered && canonical.name === 'thread.subscribe') {
+      // Where nobody takes the answer it is told as a reset, which says of which session.
+      return { answer: { ...answer, sessionId: canonical.payload.threadId }, begin }
+    }
     return { answer: agentGatewayAnswer(answer), begin }
   }
 
@@ -99,6 +103,9 @@ export class AgentGatewayRequests {
     return new GatewayError('internal', 'Something went wrong on the server.').toJSON()
   }
 }
+
+/** A limit on asking is no limit on stopping, or on answering what was asked. */
+const UNCOUNTED: ReadonlySet<string> = new Set(['run.cancel', 'approval.resolve', 'session.leave'])
 
 function isRun({ command }: Pick<Request, 'command'>): boolean {
   return command === 'agent.run' || command === 'team.run' || command === 'workflow.run'

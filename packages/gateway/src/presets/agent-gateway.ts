@@ -8,7 +8,7 @@ import { type Served, Catalogue } from './agent-gateway-catalogue.ts'
 import { RequestLimits } from './agent-gateway-limits.ts'
 import { AgentGatewayRequests } from './agent-gateway-requests.ts'
 import { type Toolkit, listedTools } from './agent-gateway-tools.ts'
-import { shareGateway } from './shared-gateway.ts'
+import { openSoon, shareGateway } from './shared-gateway.ts'
 
 export interface AgentGatewayOptions extends Served {
   /** Your Socket.IO server, on whichever HTTP server you like. */
@@ -44,12 +44,9 @@ export function createAgentGateway(options: AgentGatewayOptions): void {
   const limits = new RequestLimits(maxRequestsPerMinute)
   const tools = listedTools(options.toolkits, options.toolLibrary)
   const requests = new AgentGatewayRequests({ catalogue, tools, limits, logger: gateway.logger })
-  const admission = new AgentGatewayAdmission({
-    gateway,
-    authMiddleware,
-    checksOrigin: options.gateway !== undefined,
-  })
+  const admission = new AgentGatewayAdmission({ gateway, authMiddleware })
   gateway.runs.alsoFind((name = '') => catalogue.findByOwnName(name))
+  openSoon(gateway)
   const sockets = io.of(namespace)
   sockets.use(admission.middleware)
   sockets.on('connection', (socket) => {

@@ -22,6 +22,19 @@ export function shareGateway(): SharedGateway {
   }
 }
 
+/**
+ * Takes up what an earlier process has left: once all presets are there, since a run may need what only one of them serves.
+ * Where that fails, the next command tries it again and tells why.
+ */
+export function openSoon(gateway: Gateway): void {
+  setImmediate(
+    () =>
+      void gateway
+        .open()
+        .catch((error: unknown) => gateway.logger.error({ error }, 'the store cannot be opened')),
+  )
+}
+
 async function release(held: NonNullable<typeof shared>): Promise<void> {
   if (--held.holders > 0) return
   if (shared === held) shared = undefined

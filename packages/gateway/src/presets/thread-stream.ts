@@ -9,7 +9,7 @@ import { requestRouter } from '../transports/request-router.ts'
 import { serveEntities } from '../transports/socket-io-entities.ts'
 import { type SocketIoServer, attachSocketIo } from '../transports/socket-io-server.ts'
 import { serveThreadNamespaces } from '../transports/thread-namespaces.ts'
-import { shareGateway } from './shared-gateway.ts'
+import { openSoon, shareGateway } from './shared-gateway.ts'
 
 interface Common {
   /** @default the one that presets of this process share, in memory */
@@ -54,6 +54,7 @@ export function createThreadStream(options: ThreadStreamOptions): ThreadStream {
   const io = 'io' in options ? options.io : own?.io
   if (!io) throw new TypeError('There is no server to serve on.')
 
+  openSoon(gateway)
   serveThreadNamespaces(gateway, io)
   serveEntities(gateway, io)
   options.namespaces?.(io, gateway)

@@ -54,6 +54,7 @@ export function httpRoutes(gateway: Gateway, dialect: Dialect): Hono<Env> {
   app.get('/threads/:thread/messages', async (c) => {
     const principal = await principalOf(c, gateway)
     const { threadId } = checked('thread.subscribe', { threadId: c.req.param('thread') })
+    await gateway.open()
     const thread = await access.threadToRead(principal, threadId)
     const snapshot = await gateway.log.snapshot(thread)
     const { history, ...place } = await readHistory(store.threads, thread, {

@@ -3,6 +3,7 @@ import type { Namespace, Socket } from 'socket.io'
 import type { Presented } from '../admission.ts'
 import type { Gateway } from '../gateway.ts'
 import type { Admitted } from '../identity.ts'
+import { assertOrigin } from './socket-io-origins.ts'
 
 /** What a refused connect is answered with: `err.data` of the client's `connect_error`. */
 class ConnectError extends Error {
@@ -29,7 +30,7 @@ export function guardNamespace(
 ): void {
   namespace.use((socket, next) => {
     const decided = async (): Promise<void> => {
-      gateway.admission.assertOrigin(socket.request.headers)
+      await assertOrigin(gateway, socket)
       gateway.assertRoom()
       check(socket)
       verdicts.set(socket, await admit(gateway, socket))

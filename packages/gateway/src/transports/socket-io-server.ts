@@ -1,9 +1,16 @@
+import { once } from 'node:events'
 import type { Server as HttpServer } from 'node:http'
-import { type ServerOptions as EngineOptions, Server as Engine } from 'engine.io'
+import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises'
+import {
+  type ServerOptions as EngineOptions,
+  type Socket as EngineConnection,
+  Server as Engine,
+} from 'engine.io'
 import { Server } from 'socket.io'
 import { type ServerOptions as WebSocketOptions, WebSocketServer } from 'ws'
 import type { Gateway } from '../gateway.ts'
 import { requestRouter } from './request-router.ts'
+import { obeysGateway } from './socket-io-origins.ts'
 import { upgradeRouter } from './upgrade-router.ts'
 
 /** Time that a peer has to answer a close. */
@@ -38,6 +45,14 @@ export function attachSocketIo(server: HttpServer, gateway: Gateway, path: strin
     connectTimeout: gateway.limits.earlyMs,
   })
   io.bind(engine)
+  obeysGateway(io)
+  const connected = new Set<EngineConnection>()
+  engine.on('connection', (connection: EngineConnection) => {
+    // Else it waits for half a minute for a client that does not poll any more, and the process with it.
+    Object.assign(connection.transport, { closeTimeout: CLOSE_TIMEOUT_MS })
+    connected.add(connection)
+    connection.once('close', () => connected.delete(connection))
+  })
   const requests = requestRouter(server)
   const upgrades = upgradeRouter(server)
   // The client puts a slash behind the path it is told.
@@ -48,10 +63,20 @@ export function attachSocketIo(server: HttpServer, gateway: Gateway, path: strin
   return {
     io,
     async close() {
+      await ended(connected)
       for (const each of detach) each()
       await io.close()
     },
   }
+}
+
+/** Who is being closed takes what is still to be taken first, for which a client that polls has to come once more. */
+async function ended(connected: ReadonlySet<EngineConnection>): Promise<void> {
+  // A close is asked for a turn after the goodbye.
+  await nextTurn()
+  const closing = [...connected].filter(({ readyState }) => readyState === 'closing')
+  const closed = Promise.all(closing.map((connection) => once(connection, 'close')))
+  await Promise.race([closed, delay(CLOSE_TIMEOUT_MS, undefined, { ref: false })])
 }
 
 function engineOptions(gateway: Gateway): EngineOptions {

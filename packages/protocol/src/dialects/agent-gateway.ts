@@ -132,8 +132,19 @@ export const agentGateway: DuplexDialect = {
     const { id, command, payload } = threadStream.decode(text)
     return { id, ...readAgentGatewayRequest(command, payload) }
   },
-  // Answers go to acks; where there is none, only what went wrong is said.
-  answer: (_id, answer) => (answer.ok ? [] : [body('agent.error', agentGatewayRefusal(answer))]),
+  // Answers go to acks; where there is none, only what went wrong is said, and where a session goes on from its history.
+  answer(_id, answer) {
+    if (!answer.ok) return [body('agent.error', agentGatewayRefusal(answer))]
+    if (!('recovered' in answer) || answer.recovered || !('sessionId' in answer)) return []
+    const { head, history, more, cause, sessionId } = answer
+    return [
+      {
+        name: 'session.reset',
+        id: head,
+        json: JSON.stringify({ sessionId, cause, head, history, more, eventId: head }),
+      },
+    ]
+  },
   goodbye: ({ code, message, retryAfterMs }, ticket) => [
     body('goodbye', { code, error: message, retryAfterMs, ticket }),
   ],
