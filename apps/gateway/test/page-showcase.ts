@@ -114,8 +114,12 @@ export function showcaseTests(browser: () => Browser): void {
       (it) => it.toContain('"type":"finish"'),
     )
     await eventually(
-      () => wires.last().textContent(),
+      () => wires.nth(1).textContent(),
       (it) => it.toContain('event: finish'),
+    )
+    await eventually(
+      () => wires.last().textContent(),
+      (it) => it.toContain('42["finish",'),
     )
     await eventually(
       () => page.getByTestId('chart').first().textContent(),

@@ -7,7 +7,7 @@ export interface Network {
   /** Whether the switch is open. */
   readonly isCut: Store<boolean>
   readonly fetch: (url: string, init?: RequestInit) => Promise<Response>
-  readonly WebSocket: new (url: string, protocol: string) => CuttableSocket
+  readonly WebSocket: new (url: string, protocol?: string) => CuttableSocket
   readonly surroundings: Surroundings
   /** Ends everything that goes on, and refuses what is tried, until {@link restore}. */
   readonly cut: () => void
@@ -22,7 +22,7 @@ export function createNetwork(): Network {
   let requests = new AbortController()
 
   class Socket extends CuttableSocket {
-    constructor(url: string, protocol: string) {
+    constructor(url: string, protocol?: string) {
       super(isCut.get() ? undefined : new WebSocket(url, protocol))
       sockets.add(this)
       this.addEventListener('close', () => sockets.delete(this))

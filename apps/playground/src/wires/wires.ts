@@ -1,5 +1,6 @@
 import type { ReactElement } from 'react'
 import { EventStreamColumn } from './event-stream-column.tsx'
+import { SocketIoColumn } from './socket-io-column.tsx'
 import { WebSocketColumn } from './websocket-column.tsx'
 import type { WireColumnProps } from './wire-lines.ts'
 
@@ -12,4 +13,5 @@ interface ShownWire {
 export const WIRES: readonly ShownWire[] = [
   { name: 'WebSocket', Column: WebSocketColumn },
   { name: 'Server-Sent Events', Column: EventStreamColumn },
+  { name: 'Socket.IO', Column: SocketIoColumn },
 ]
