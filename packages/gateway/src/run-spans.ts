@@ -36,6 +36,12 @@ const INTERNAL = 0
 const CLIENT = 2
 const FAILED = 2
 
+interface OpenChat {
+  readonly span: Span | undefined
+  /** When the model had said all of the calls of its step. */
+  saidUntil: Date | undefined
+}
+
 interface OpenCall {
   readonly tool: string
   readonly since: Date
@@ -63,9 +69,8 @@ export class RunSpans {
   #root: Span | undefined
   #context: unknown
   #tracer: Tracer | undefined
-  #chat: Span | undefined
-  /** When the model had said all of the calls of its step. */
-  #chatEnd: Date | undefined
+  /** Calls of models, by their step: members of a team may work side by side. */
+  readonly #chats = new Map<number, OpenChat>()
   #isOver = false
 
   constructor(options: RunSpansOptions) {
@@ -89,16 +94,18 @@ export class RunSpans {
   #take(event: EventDraft): void {
     switch (event.type) {
       case 'step-start':
-        return this.#startChat()
+        return this.#startChat(event.step)
       case 'step-finish':
-        this.#chat?.setAttributes({ ...tokens(event.usage), ...reasons(event.finishReason) })
-        return this.#endChat(this.#chatEnd)
+        this.#chats
+          .get(event.step)
+          ?.span?.setAttributes({ ...tokens(event.usage), ...reasons(event.finishReason) })
+        return this.#endChat(event.step)
       case 'tool-call-start':
         this.#startCall(event.toolCallId, event.tool)
         return
       case 'tool-call-args':
         // The call is made from here on, and the model has said it.
-        if (event.args !== undefined) this.#chatEnd = this.#startCall(event.toolCallId, event.tool)
+        if (event.args !== undefined) this.#saidUntil(this.#startCall(event.toolCallId, event.tool))
         return
       case 'approval-pending':
         this.#asked.set(event.approvalId, event.toolCallId)
@@ -141,22 +148,28 @@ export class RunSpans {
     this.#context = trace.setSpan(context.active(), this.#root)
   }
 
-  #startChat(): void {
-    this.#endChat()
+  #startChat(step: number): void {
     const { model } = this.#options.agent
-    this.#chat = this.#start(model === null ? 'chat' : `chat ${model}`, {
+    const span = this.#start(model === null ? 'chat' : `chat ${model}`, {
       kind: CLIENT,
       attributes: this.#attributes('chat'),
       // Of the same clock as the end, which may be told later.
       startTime: new Date(),
     })
+    this.#chats.set(step, { span, saidUntil: undefined })
+  }
+
+  /** The model had said a call by then; whose call it is, is known where one works at a time. */
+  #saidUntil(at: Date): void {
+    const latest = [...this.#chats.values()].at(-1)
+    if (latest) latest.saidUntil = at
   }
 
   /** Ends the call of the model: a step ends only once the calls it wants are made. */
-  #endChat(at?: Date): void {
-    this.#chat?.end(at)
-    this.#chat = undefined
-    this.#chatEnd = undefined
+  #endChat(step: number): void {
+    const { span, saidUntil } = this.#chats.get(step) ?? {}
+    span?.end(saidUntil)
+    this.#chats.delete(step)
   }
 
   #startCall(toolCallId: string, tool: string): Date {
@@ -194,8 +207,11 @@ export class RunSpans {
     // An agent that was left behind did not say how its calls ended.
     for (const [toolCallId, { tool }] of [...this.#calls])
       this.#endCall(toolCallId, tool, error ?? 'cancelled')
-    if (error !== undefined) for (const span of [this.#chat, this.#root]) fail(span, error)
-    this.#endChat()
+    for (const [step, { span }] of [...this.#chats]) {
+      if (error !== undefined) fail(span, error)
+      this.#endChat(step)
+    }
+    if (error !== undefined) fail(this.#root, error)
     this.#root?.end()
     this.#isOver = true
   }

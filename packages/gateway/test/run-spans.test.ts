@@ -116,6 +116,25 @@ test('a run is a span that holds its steps and its tools', async () => {
   expect(JSON.stringify(spans)).not.toContain('secret')
 })
 
+test('steps of members that work side by side have spans of their own', async () => {
+  const finished = (step: number, inputTokens: number): object => ({
+    type: 'step-finish',
+    step,
+    finishReason: 'stop',
+    usage: { inputTokens, outputTokens: 1 },
+  })
+  const agent = scriptedAgent('both', [
+    { type: 'step-start', step: 0 },
+    { type: 'step-start', step: 1 },
+    finished(0, 10),
+    finished(1, 20),
+  ] as never)
+  const { spans } = await traced(agent)
+  const chats = spans.filter(({ name }) => name === 'chat')
+  expect(chats.map(({ attributes }) => attributes['gen_ai.usage.input_tokens'])).toEqual([10, 20])
+  expect(chats.every(({ endTime }) => endTime !== undefined)).toBe(true)
+})
+
 test('the model and its provider are named where the agent tells them', async () => {
   const model = demoModel({ tokensPerSecond: 0 })
   const { spans } = await traced(createAgent({ name: 'demo', model, instructions: 'i', register: false }))
