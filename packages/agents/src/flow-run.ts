@@ -1,4 +1,5 @@
 import { type AgentEvent, GatewayError } from '@turnpike/protocol'
+import { setMaxListeners } from 'node:events'
 import { untilAborted } from './abortable.ts'
 import { inRun } from './context.ts'
 import { failureOf } from './failure.ts'
@@ -123,21 +124,24 @@ export class FlowRun {
     { steps, retries }: Extract<FlowNode, { type: 'parallel' }>,
     { name, input, place }: Omit<Task, 'step'>,
   ): Made {
-    const stop = new AbortController()
-    const signal = AbortSignal.any([place.signal, stop.signal])
+    const { context } = this.#options.group
+    const end = new AbortController()
+    const signal = AbortSignal.any([place.signal, end.signal])
+    // Every step and all that it waits for listens.
+    setMaxListeners(0, signal)
     const tasks = [...steps].map(([key, step]) => ({
       key,
       task: { name: `${name}/${key}`, step, input, retries },
     }))
-    try {
-      const made = yield* sideBySide(
-        tasks.map(({ task }) => this.#make({ ...task, place: { ...place, signal } })),
-      )
-      const values = tasks.map(({ key }, index) => [key, made[index]?.value] as const)
-      return { value: Object.fromEntries(values), wasSaid: made.every(({ wasSaid }) => wasSaid) }
-    } finally {
-      stop.abort(new DOMException('A step beside this one has failed.', 'AbortError'))
-    }
+    const made = yield* sideBySide(
+      tasks.map(({ task }) => this.#make({ ...task, place: { ...place, signal } })),
+      {
+        stop: () => end.abort(new DOMException('A step beside this one has failed.', 'AbortError')),
+        tell: (event) => context.emit(event),
+      },
+    )
+    const values = tasks.map(({ key }, index) => [key, made[index]?.value] as const)
+    return { value: Object.fromEntries(values), wasSaid: made.every(({ wasSaid }) => wasSaid) }
   }
 
   /** Makes a step, as often as it may be tried. */
@@ -186,7 +190,8 @@ export class FlowRun {
     place.signal.throwIfAborted()
     if (end.type === 'parked') throw new TypeError('It waits for approvals by itself.')
     const { text, output = text } = end.answer
-    return { value: output, wasSaid: tells === 'answer' }
+    // An output that comes without a text is nobody's words yet.
+    return { value: output, wasSaid: tells === 'answer' && (text !== '' || output === '') }
   }
 
   async #decide(task: Task): Promise<unknown> {
@@ -203,7 +208,7 @@ export class FlowRun {
     const { group } = this.#options
     const { signal, results } = place
     const turn = group.nextTurn()
-    const context: StepContext = {
+    const context: StepContext = group.contextOf({
       ...group.context,
       signal,
       step: name,
@@ -211,7 +216,7 @@ export class FlowRun {
       results,
       progress: (value, message) => progress?.update(value, message),
       emit: (event) => this.#emit(event, { turn, place }),
-    }
+    })
     // Its types were checked where it became a step.
     const call = step as (value: unknown, context: StepContext) => unknown
     try {
@@ -226,6 +231,7 @@ export class FlowRun {
     const { group } = this.#options
     // Foreign code: what is no event goes on, for the gateway to refuse.
     if (event?.type !== 'text-delta' || typeof event.delta !== 'string') return group.context.emit(event)
+    if (place.signal.aborted) return undefined
     const channel = this.#tells(place) === 'answer' ? event.channel : 'reasoning'
     const told = group.speech.say(turn, { ...event, channel })
     if (told) group.context.emit(told)

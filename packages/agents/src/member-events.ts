@@ -4,20 +4,30 @@ import type { AgentYield } from './runnable.ts'
 import type { TextDelta } from './speech.ts'
 import { type RunUsage, addUsage } from './usage.ts'
 
+type ToolEvent = Extract<AgentEvent, { toolCallId: string }>
+
 export interface MemberEventsOptions {
   readonly group: RunGroup
   readonly name: string
   readonly turn: number
   readonly tells: 'answer' | 'reasoning' | 'nothing'
   readonly isLeader?: boolean
+  /** Once it has aborted, what the member says is not told any more. */
+  readonly signal: AbortSignal
 }
 
 /** Makes what one member reports the events of the run that it is a part of, and keeps what it comes to. */
 export class MemberEvents {
   readonly #options: MemberEventsOptions
-  /** Follows the ids of its tool calls; the first turn has none, so that a run of one member has the ids as they are. */
+  /**
+   * Follows the ids of its tool calls. The first turn has none, so that a run of one member has the ids as they are: of a
+   * team within a team, that of the member in it tells its calls apart, since no two turns of a run have one number.
+   */
   readonly #suffix: string
   readonly #calls = new Set<string>()
+  /** The tools of those calls that have not ended. */
+  readonly #open = new Map<string, string>()
+  #isClosed = false
   /** The run's numbers of its steps. */
   readonly #steps = new Map<number, number>()
   #text: string
@@ -53,7 +63,8 @@ export class MemberEvents {
       case 'tool-call-args':
       case 'tool-call-result':
       case 'tool-call-error':
-        this.#calls.add(value.toolCallId)
+        if (this.#isClosed) return undefined
+        this.#note(value)
         return { ...value, toolCallId: this.outerId(value.toolCallId), ...this.#speaker(value.agent) }
       case 'step-start': {
         const step = this.#options.group.nextStep()
@@ -80,6 +91,27 @@ export class MemberEvents {
     }
   }
 
+  /** It was cut off: its calls end with it, and what still comes of them is nobody's. */
+  close(): AgentEvent[] {
+    const error = { code: 'cancelled', message: 'The call was cancelled.' }
+    const ends = [...this.#open].flatMap(
+      ([toolCallId, tool]) => this.of({ type: 'tool-call-error', toolCallId, tool, error }) ?? [],
+    )
+    this.#isClosed = true
+    return ends
+  }
+
+  #note({ type, toolCallId, tool }: ToolEvent): void {
+    this.#calls.add(toolCallId)
+    if (type === 'tool-call-start') this.#open.set(toolCallId, tool)
+    else if (type !== 'tool-call-args') this.#open.delete(toolCallId)
+  }
+
+  /** A call that was told of before the member was parked. */
+  reopen(toolCallId: string): void {
+    this.#calls.add(toolCallId)
+  }
+
   outerId(toolCallId: string): string {
     // Foreign code: what is no id stays none.
     return typeof toolCallId === 'string' ? toolCallId + this.#suffix : toolCallId
@@ -92,8 +124,8 @@ export class MemberEvents {
   }
 
   #say({ delta, channel, agent }: TextDelta): TextDelta | undefined {
-    const { group, turn, tells, isLeader } = this.#options
-    if (delta === '') return undefined
+    const { group, turn, tells, isLeader, signal } = this.#options
+    if (delta === '' || signal.aborted) return undefined
     if (channel === 'answer') this.#text += delta
     if (channel === 'answer' && tells === 'nothing') return undefined
     const told: TextDelta = {

@@ -2,12 +2,13 @@ import type { AgentEvent } from '@turnpike/protocol'
 import * as z from 'zod/mini'
 import { untilAborted } from './abortable.ts'
 import type { ApprovalDecision, ApprovalRequest, Approvals } from './approvals.ts'
-import { type RunContext, inRun } from './context.ts'
+import type { RunContext } from './context.ts'
 import { failureOf } from './failure.ts'
 import { HeldApprovals } from './held-approvals.ts'
 import { MemberEvents } from './member-events.ts'
+import { MemberPull } from './member-pull.ts'
 import type { RunGroup } from './run-group.ts'
-import type { AgentYield, MemberAnswer, RunInput, RunOutcome, Runnable } from './runnable.ts'
+import type { MemberAnswer, RunInput, RunOutcome, Runnable } from './runnable.ts'
 import { RunUsage } from './usage.ts'
 
 /** A member that waits for approvals, as JSON. */
@@ -61,42 +62,53 @@ export class MemberRun {
   readonly #held: HeldApprovals
   #approvals: string[] = []
   #isParked = false
+  /** By itself; or it is parked. */
+  #hasEnded = false
 
   constructor(options: MemberRunOptions) {
     const { group, parked, signal = group.signal } = options
     this.#options = options
     this.#turn = parked?.turn ?? group.nextTurn()
-    this.#events = new MemberEvents({ ...options, name: options.agent.name, turn: this.#turn }, parked)
+    const { name } = options.agent
+    this.#events = new MemberEvents({ ...options, name, turn: this.#turn, signal }, parked)
     const approvals = this.#translated(group.context.approvals)
     this.#held = new HeldApprovals(approvals)
-    this.#context = {
+    this.#context = group.contextOf({
       ...group.context,
       signal,
       emit: (event) => this.#emit(event),
       approvals: options.canPark ? approvals : this.#held,
-    }
+    })
   }
 
   /** @throws GatewayError that names the member, with the code of what it failed with */
   async *run(input: RunInput): AsyncGenerator<AgentEvent, MemberEnd> {
     const { group, agent, canPark, parked } = this.#options
+    const { signal } = this.#context
+    const endTurn = (): void => group.tell(group.speech.end(this.#turn))
+    // One that was stopped holds nobody back, however long it takes to end.
+    signal.addEventListener('abort', endTurn, { once: true })
     let usage: RunUsage | undefined
     let current = parked ? { ...input, resume: this.#resumeOf(parked, input) } : input
     try {
       for (;;) {
         const outcome = yield* this.#pull(current)
+        this.#hasEnded = !signal.aborted
         if (!outcome.parked) {
           usage = outcome.usage
           return this.#done(outcome)
         }
         const { state } = outcome.parked
         if (canPark) return this.#park(state)
+        this.#hasEnded = false
         current = { ...input, resume: { state, decisions: await this.#decided() } }
       }
     } catch (error) {
-      throw this.#context.signal.aborted ? error : failureOf(`The agent ${JSON.stringify(agent.name)}`, error)
+      throw signal.aborted ? error : failureOf(`The agent ${JSON.stringify(agent.name)}`, error)
     } finally {
-      group.tell(group.speech.end(this.#turn))
+      signal.removeEventListener('abort', endTurn)
+      endTurn()
+      if (!this.#hasEnded) group.tell(this.#events.close())
       // One that is parked counts once it goes on.
       if (!this.#isParked) group.addUsage(usage ?? this.#events.usage)
     }
@@ -104,21 +116,16 @@ export class MemberRun {
 
   async *#pull(input: RunInput): AsyncGenerator<AgentEvent, RunOutcome> {
     const { agent } = this.#options
-    const within = <Result>(work: () => Result): Result => inRun(this.#context, work)
-    const yields = within(() => agent.run(input, this.#context)[Symbol.asyncIterator]())
-    let isOver = false
+    const member = new MemberPull(() => agent.run(input, this.#context), this.#context)
     try {
       for (;;) {
-        const next: IteratorResult<AgentYield, RunOutcome | void> = await within(() => yields.next())
-        if (next.done) {
-          isOver = true
-          return next.value ?? {}
-        }
+        const next = await member.next()
+        if (next.done) return next.value ?? {}
         const told = this.#events.of(next.value)
         if (told !== undefined) yield told
       }
     } finally {
-      if (!isOver) await within(() => yields.return?.())
+      await member.close()
     }
   }
 
@@ -145,7 +152,9 @@ export class MemberRun {
   /** Of all decisions, those that are this member's. */
   #resumeOf({ state, approvals }: ParkedMember, { resume }: RunInput): NonNullable<RunInput['resume']> {
     const mine = (resume?.decisions ?? []).filter(({ approvalId }) => approvals.includes(approvalId))
-    return { state, decisions: mine.map((decision) => this.#backTranslated(decision)) }
+    const decisions = mine.map((decision) => this.#backTranslated(decision))
+    for (const { toolCallId } of decisions) this.#events.reopen(toolCallId)
+    return { state, decisions }
   }
 
   /** May be called from anywhere, and never throws: what is no event goes on as it is, for the gateway to refuse. */

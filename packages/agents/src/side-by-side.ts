@@ -1,15 +1,24 @@
+export interface SideBySideOptions<Value> {
+  /** Stops those that still go on, where one has failed or nobody reads any more. They have to end then. */
+  readonly stop: () => void
+  /** Takes what they have given by then, or are about to give. */
+  readonly tell: (value: Value) => void
+}
+
 /**
  * Pulls from several iterators at once, and yields what each gives as it comes, in the order of each.
  *
  * None is asked for more before its last value was taken, so all together are never faster than who reads them.
  *
  * @returns What each came to, in the order given.
- * @throws as soon as one of them does; the others are told to return, and not waited for
+ * @throws what the first of them throws, once the others have ended, too
  */
 export async function* sideBySide<Value, Result>(
   sources: readonly AsyncIterator<Value, Result, undefined>[],
+  { stop, tell }: SideBySideOptions<Value>,
 ): AsyncGenerator<Value, Result[]> {
   const results: Result[] = []
+  const open = new Map(sources.entries())
   let ready: Ready<Value, Result>[] = []
   let wake = Promise.withResolvers<void>()
   const pull = (index: number): void => {
@@ -19,31 +28,38 @@ export async function* sideBySide<Value, Result>(
     }
     sources[index]?.next().then(put, (error: unknown) => put({ error }))
   }
-  let left = sources.length
+  const tellReady = (): void => {
+    const told = ready
+    ready = []
+    for (const { next } of told) if (!('error' in next) && !next.done) tell(next.value)
+  }
   try {
     sources.forEach((_, index) => pull(index))
-    while (left > 0) {
-      while (ready.length === 0) {
+    while (open.size > 0) {
+      const first = ready.shift()
+      if (!first) {
         await wake.promise
         wake = Promise.withResolvers<void>()
+        continue
       }
-      const batch = ready
-      ready = []
-      for (const { index, next } of batch) {
-        if ('error' in next) throw next.error
-        if (next.done) {
-          results[index] = next.value
-          left--
-        } else {
-          yield next.value
-          pull(index)
-        }
+      const { index, next } = first
+      if ('error' in next || next.done) open.delete(index)
+      if ('error' in next) throw next.error
+      if (next.done) results[index] = next.value
+      else {
+        yield next.value
+        pull(index)
       }
     }
     return results
   } finally {
-    // Whatever still comes of them is nobody's.
-    if (left > 0) for (const source of sources) source.return?.().catch(() => {})
+    if (open.size > 0) {
+      tellReady()
+      stop()
+      // One that is in the middle of something gives what that comes to before it returns.
+      await Promise.allSettled([...open.values()].map(async (source) => source.return?.()))
+      tellReady()
+    }
   }
 }
 

@@ -23,6 +23,7 @@ export class Speech {
   #holder: number | undefined
   /** What is held back, by turn, who waits longest first. */
   readonly #held = new Map<number, TextDelta[]>()
+  /** They never have the floor again: nobody would take it from them. */
   readonly #ended = new Set<number>()
   #heldChars = 0
 
@@ -36,8 +37,9 @@ export class Speech {
 
   /** What may be told of it now: all or nothing. Where more is held back than a run may say, that is for it to find. */
   say(turn: number, delta: TextDelta): TextDelta | undefined {
-    this.#holder ??= turn
-    if (this.#holder === turn || this.#heldChars > LIMITS.outputChars) return this.tell(turn, delta)
+    if (!this.#ended.has(turn)) this.#holder ??= turn
+    const isFree = this.#holder === undefined || this.#holder === turn
+    if (isFree || this.#heldChars > LIMITS.outputChars) return this.tell(turn, delta)
     this.#hold(turn, delta)
     return undefined
   }
@@ -53,23 +55,32 @@ export class Speech {
 
   /** A turn is over; what others may be told of now, which they have said before. */
   end(turn: number): TextDelta[] {
-    if (this.#holder !== turn) {
-      if (this.#held.has(turn)) this.#ended.add(turn)
-      return []
-    }
+    this.#ended.add(turn)
+    if (this.#holder !== turn) return []
     this.#holder = undefined
     const told: TextDelta[] = []
-    for (const [next, deltas] of this.#held) {
-      this.#held.delete(next)
-      for (const delta of deltas) {
-        this.#heldChars -= delta.delta.length
-        told.push(this.tell(next, delta))
-      }
-      if (this.#ended.delete(next)) continue
+    for (const next of this.#held.keys()) {
+      told.push(...this.#release(next))
+      if (this.#ended.has(next)) continue
       this.#holder = next
       break
     }
     return told
+  }
+
+  /** The run is over: all that is still held back. */
+  flush(): TextDelta[] {
+    this.#holder = undefined
+    return [...this.#held.keys()].flatMap((turn) => this.#release(turn))
+  }
+
+  #release(turn: number): TextDelta[] {
+    const deltas = this.#held.get(turn) ?? []
+    this.#held.delete(turn)
+    return deltas.map((delta) => {
+      this.#heldChars -= delta.delta.length
+      return this.tell(turn, delta)
+    })
   }
 
   #hold(turn: number, delta: TextDelta): void {

@@ -8,8 +8,6 @@ import type { TeamPlan } from './team-modes.ts'
 import type { TeamRun } from './team-run.ts'
 import { type ToolContext, type ToolDef, defineTool } from './tool.ts'
 
-/** After so many events of a member in a row the event loop turns, so that none can keep the process to itself. */
-const EVENTS_PER_TURN = 64
 /** What every provider takes as the name of a tool. */
 const TOOL_NAME_CHARS = 64
 
@@ -62,6 +60,7 @@ const Chosen = z.object({ member: z.string() })
 export async function* byLeader(run: TeamRun, plan: Leadership): AsyncGenerator<AgentYield, RunOutcome> {
   const { name, model, instructions, members } = plan
   const names = askTools(members)
+  const asked: Promise<unknown>[] = []
   const agent = new Agent({
     name,
     model,
@@ -71,10 +70,17 @@ export async function* byLeader(run: TeamRun, plan: Leadership): AsyncGenerator<
       'the user yourself. A member sees nothing but your message to it.',
       instructions,
     ]),
-    tools: members.map((member, index) => askTool(run, { ...plan, agent: member, tool: names[index] ?? '' })),
+    tools: members.map((member, index) =>
+      askTool(run, { ...plan, agent: member, tool: names[index] ?? '', asked }),
+    ),
   })
   const leader = new MemberRun({ group: run.group, agent, tells: 'answer', canPark: false, isLeader: true })
-  run.take(yield* leader.run(run.inputAfter([])))
+  try {
+    run.take(yield* leader.run(run.inputAfter([])))
+  } finally {
+    // A leader that was stopped has left them; they still clean up.
+    await Promise.allSettled(asked)
+  }
   return run.outcome()
 }
 
@@ -92,15 +98,22 @@ export function askTools(members: readonly Runnable[]): string[] {
   return names
 }
 
-function askTool(run: TeamRun, plan: Leadership & { tool: string; agent: Runnable }): ToolDef {
-  const { tool, agent } = plan
+function askTool(
+  run: TeamRun,
+  plan: Leadership & { tool: string; agent: Runnable; asked: Promise<unknown>[] },
+): ToolDef {
+  const { tool, agent, asked } = plan
   return defineTool({
     name: tool,
     description: agent.info.description ?? `Asks ${agent.name}, a member of the team.`,
     parameters: z.object({ message: z.string().check(z.minLength(1)) }),
     // It ends with its own limits, and may wait for somebody to approve something.
     timeoutMs: Infinity,
-    execute: ({ message }, context) => ask(run, plan, { message, context }),
+    execute: ({ message }, context) => {
+      const answer = ask(run, plan, { message, context })
+      asked.push(answer)
+      return answer
+    },
   })
 }
 
@@ -119,12 +132,11 @@ async function ask(
   })
   const events = part.run(taskOf(text, run.inputAfter([])))
   try {
-    for (let count = 1; ; count++) {
+    for (;;) {
       const next = await events.next()
       if (next.done)
         return next.value.type === 'done' ? (next.value.answer.output ?? next.value.answer.text) : null
       group.context.emit(next.value)
-      if (count % EVENTS_PER_TURN === 0) await new Promise(setImmediate)
     }
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { GatewayError } from '@turnpike/protocol'
+import { type AgentEvent, GatewayError } from '@turnpike/protocol'
 import type { MemberEnd } from './member-run.ts'
 import type { AgentYield, RunOutcome, Runnable } from './runnable.ts'
 import { sideBySide } from './side-by-side.ts'
@@ -19,7 +19,7 @@ export async function* inSequence(
 ): AsyncGenerator<AgentYield, RunOutcome> {
   for (const agent of members.slice(run.answers.length)) {
     const tells = answer === 'all' || agent === members.at(-1) ? 'answer' : 'reasoning'
-    run.take(yield* run.member(agent, { tells }))
+    run.take(yield* run.member(agent, { tells, earlier: run.answers }))
     if (run.isParked) break
   }
   return run.outcome(run.answers.at(-1)?.output)
@@ -34,7 +34,11 @@ export async function* inParallel(
 ): AsyncGenerator<AgentYield, RunOutcome> {
   const { resumed } = run
   const working = resumed.length > 0 ? members.filter(({ name }) => resumed.includes(name)) : members
-  const ends = yield* sideBySide(working.map((agent) => settled(run, agent)))
+  const { group } = run
+  const ends = yield* sideBySide(
+    working.map((agent) => settled(run, agent)),
+    { stop: () => group.end(), tell: (event) => group.context.emit(event) },
+  )
   const errors: unknown[] = []
   for (const end of ends) {
     if (end.type === 'failed') errors.push(end.error)
@@ -44,7 +48,7 @@ export async function* inParallel(
   return run.outcome()
 }
 
-async function* settled(run: TeamRun, agent: Runnable): AsyncGenerator<AgentYield, SettledEnd> {
+async function* settled(run: TeamRun, agent: Runnable): AsyncGenerator<AgentEvent, SettledEnd> {
   try {
     return yield* run.member(agent)
   } catch (error) {

@@ -29,7 +29,7 @@ export class TeamRun {
   constructor(input: RunInput, context: RunContext) {
     const { text, message, history, settings } = input
     const state = input.resume && unpark(input.resume.state)
-    this.group = new RunGroup(context, state?.progress)
+    this.group = new RunGroup(context, { history, progress: state?.progress })
     this.answers.push(...(state?.answers ?? []))
     this.#parked = state?.parked ?? []
     const kept = state?.settings ?? settings
@@ -55,11 +55,19 @@ export class TeamRun {
     return { ...input, text: textOf(message), message, earlier: [...earlier] }
   }
 
-  /** The part of a member; one that was parked goes on with what was decided. */
+  /**
+   * The part of a member; one that was parked goes on with what was decided, and is asked what it was asked before.
+   *
+   * @param options.earlier - What others have answered before it.
+   */
   member(
     agent: Runnable,
-    { tells = 'answer' }: { tells?: MemberRunOptions['tells'] } = {},
+    {
+      tells = 'answer',
+      earlier = [],
+    }: Partial<Pick<MemberRunOptions, 'tells'> & Required<Pick<RunInput, 'earlier'>>> = {},
   ): ReturnType<MemberRun['run']> {
+    const { resume } = this.#input
     const parked = this.#parked.find((each) => each.agent === agent.name)
     const part = new MemberRun({
       group: this.group,
@@ -68,7 +76,8 @@ export class TeamRun {
       canPark: true,
       ...(parked && { parked }),
     })
-    return part.run(parked ? this.#input : this.inputAfter(this.answers))
+    const input = this.inputAfter(earlier)
+    return part.run(parked && resume ? { ...input, resume } : input)
   }
 
   /** @throws the signal's reason where the run was stopped meanwhile */

@@ -111,6 +111,7 @@ export class Team implements Runnable {
       throw error
     } finally {
       if (!isDone) run.group.end()
+      run.group.flush()
     }
   }
 

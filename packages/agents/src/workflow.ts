@@ -68,7 +68,7 @@ export class Workflow<Output = unknown> implements Runnable<Output> {
   }
 
   async *run(input: RunInput, context: RunContext): AsyncGenerator<AgentYield, RunOutcome<Output>> {
-    const group = new RunGroup(context)
+    const group = new RunGroup(context, input)
     const { steps, answer = 'all' } = this.#options
     const run = new FlowRun({ group, input, answer })
     let isDone = false
@@ -86,6 +86,7 @@ export class Workflow<Output = unknown> implements Runnable<Output> {
       throw error
     } finally {
       if (!isDone) group.end()
+      group.flush()
       run.close()
     }
   }

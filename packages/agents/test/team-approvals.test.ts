@@ -5,9 +5,9 @@ import { createAgent } from '../src/create-agent.ts'
 import type { RunInput, RunOutcome, Runnable } from '../src/runnable.ts'
 import type { Team } from '../src/team.ts'
 import { defineTool } from '../src/tool.ts'
-import { Stage, inputOf, user } from './run-agent.ts'
+import { Stage, inputOf, tool, user } from './run-agent.ts'
 import { ScriptedModel, type Turn, call, calls, says, text } from './scripted-model.ts'
-import { member, said, sayer, team } from './team-stage.ts'
+import { askedOf, member, said, sayer, team } from './team-stage.ts'
 
 const paid = vi.fn(({ amount }: { amount: number }) => `paid ${amount}`)
 const pay = defineTool({
@@ -108,10 +108,42 @@ describe('a member that needs approval', () => {
     const outer = team([sayer('x', 'X.'), inner, sayer('z', 'Z.')])
     const stage = new Stage()
     const parked = await stage.play(outer)
-    expect(stage.requests.map(({ toolCallId }) => toolCallId)).toEqual(['p-m1-m1'])
-    const again = await resume(outer, parked, decide('p-m1-m1', true))
+    expect(stage.requests.map(({ toolCallId }) => toolCallId)).toEqual(['p-m3-m1'])
+    const again = await resume(outer, parked, decide('p-m3-m1', true))
     expect(said(again.stage.yields)).toEqual(['payer: Paid.', 'z: \n\nZ.'])
-    expect(again.stage.of('tool-call-result')[0]?.toolCallId).toBe('p-m1-m1')
+    expect(again.stage.of('tool-call-result')[0]?.toolCallId).toBe('p-m3-m1')
+  })
+
+  test('leaves those after it in its team with what others have answered before', async () => {
+    const asked: RunInput[] = []
+    const inner = team([payer('payer', 5, says('Paid.')), sayer('z', 'Z.', asked)], { name: 'inner' })
+    const outer = team([sayer('x', 'X has found it.'), inner])
+    await resume(outer, await new Stage().play(outer), decide('p-m2-m1', true))
+    expect(askedOf(asked[0])).toBe(
+      [
+        'hi\n\nWhat others have answered so far:\n\n## x\n\nX has found it.',
+        'What others have answered so far:\n\n## payer\n\npayer pays. Paid.',
+      ].join('\n\n'),
+    )
+  })
+
+  test('tells how far its tool is, with the id of its call', async () => {
+    const slow = tool(
+      'slow',
+      async function* () {
+        yield 0.5
+        return 'sent'
+      },
+      { needsApproval: true },
+    )
+    const model = new ScriptedModel(calls(call('p', 'slow', {})), says('Sent.'))
+    const sender = createAgent({ name: 'sender', model, tools: [slow], register: false })
+    const sequence = team([sayer('a', 'A.'), sender])
+    const { stage } = await resume(sequence, await new Stage().play(sequence), decide('p-m1', true))
+    expect(stage.of('run-update').map(({ background: { id, status } }) => [id, status])).toEqual([
+      ['p-m1', 'running'],
+      ['p-m1', 'done'],
+    ])
   })
 
   test('may ask more than once', async () => {

@@ -1,9 +1,9 @@
-import { GatewayError } from '@turnpike/protocol'
+import { GatewayError, type Message } from '@turnpike/protocol'
 import { describe, expect, test } from 'vitest'
 import type { RunInput } from '../src/runnable.ts'
 import { Stage, inputOf, user } from './run-agent.ts'
 import { ScriptedModel, call, calls, says, streamOf, text } from './scripted-model.ts'
-import { member, said, sayer, team } from './team-stage.ts'
+import { member, said, sayer, scripted, team } from './team-stage.ts'
 
 describe('a team that routes', () => {
   const choose = (name: string) => says(JSON.stringify({ member: name }))
@@ -86,11 +86,33 @@ describe('a team with a leader', () => {
     expect(stage.of('step-start').map(({ step }) => step)).toEqual([0, 1, 2, 3])
     expect(stage.of('tool-call-start').map(({ toolCallId, agent }) => [toolCallId, agent])).toEqual([
       ['1', undefined],
-      ['1-m1', 'inner'],
+      ['1-m2-m1', 'inner'],
     ])
     expect(said(stage.yields)).toEqual([': Done.'])
     expect(said(stage.yields, 'reasoning')).toEqual(['a: A.', 'inner: \n\nInner.'])
     expect(outcome.usage).toEqual({ inputTokens: 40, outputTokens: 20 })
+  })
+
+  test('makes no call that has the id of one of the history, whatever its models count', async () => {
+    const history: Message[] = []
+    const ids: string[] = []
+    for (let run = 0; run < 3; run++) {
+      const model = new ScriptedModel(calls(call('1', 'ask_a', { message: 'x' })), says('Done.'))
+      const asked = scripted('a', calls(call('1', 'look', {})), says('A.'))
+      const stage = new Stage()
+      await stage.play(team([asked], { mode: 'coordinate', model }), inputOf(user('hi'), history))
+      const begun = stage.of('tool-call-start')
+      ids.push(...begun.map(({ toolCallId }) => toolCallId))
+      const parts = begun.map((each) => ({
+        ...each,
+        type: 'tool' as const,
+        state: 'done' as const,
+        args: {},
+      }))
+      history.push(user('hi'), { ...user(''), role: 'assistant', parts })
+    }
+    expect(ids.slice(0, 2)).toEqual(['1', '1-m1'])
+    expect(new Set(ids).size).toBe(6)
   })
 
   test('lets members speak one at a time that it asks at once', async () => {

@@ -146,6 +146,44 @@ describe('members at once', () => {
     expect(closed.toSorted()).toEqual(['a', 'b'])
   })
 
+  test('never have the floor again once they have ended, whatever they still say', async () => {
+    const stage = new Stage()
+    let sayLate: (word: string) => void = () => {}
+    const [b, c] = [puppet('b'), puppet('c')]
+    const late = member('late', async function* (_input, { emit }) {
+      sayLate = (delta) => emit({ type: 'text-delta', delta, channel: 'answer' })
+      yield 'First.'
+    })
+    const played = stage.play(team([late, b.agent, c.agent], together))
+    await turns()
+    sayLate(' And')
+    b.say('b1 ')
+    sayLate(' more.')
+    await turns()
+    c.say('c1')
+    b.say('b2')
+    await turns()
+    expect(said(stage.yields)).toEqual(['late: First. And more.', 'b: \n\nb1 b2'])
+    sayLate('At last.')
+    for (const { end } of [b, c]) end()
+    await played
+    expect(said(stage.yields)).toEqual([
+      'late: First. And more.',
+      'b: \n\nb1 b2',
+      'c: \n\nc1',
+      'late: \n\nAt last.',
+    ])
+  })
+
+  test('are heard at the end of the run at the latest', () => {
+    const speech = new Speech()
+    const delta = (word: string) => ({ type: 'text-delta', channel: 'answer', delta: word }) as const
+    speech.say(0, delta('a'))
+    speech.say(1, delta('b'))
+    expect(speech.flush()).toEqual([delta('\n\nb')])
+    expect(speech.flush()).toEqual([])
+  })
+
   test('hold back no more than a run may say', () => {
     const speech = new Speech()
     const delta = { type: 'text-delta', channel: 'answer', delta: 'x'.repeat(1_000_000) } as const
@@ -207,7 +245,10 @@ describe('whatever several say at once', () => {
           }
           return index
         }
-        const merged = sideBySide(lengths.map((length, index) => source(length, index)))
+        const merged = sideBySide(
+          lengths.map((length, index) => source(length, index)),
+          { stop: () => {}, tell: () => {} },
+        )
         const seen = lengths.map(() => 0)
         const read = async (): Promise<number[]> => {
           for (;;) {

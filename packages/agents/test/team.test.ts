@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { createAgent } from '../src/create-agent.ts'
 import { defaultRegistry } from '../src/registry.ts'
-import type { RunInput } from '../src/runnable.ts'
+import type { RunInput, Runnable } from '../src/runnable.ts'
 import { Team } from '../src/team.ts'
 import { Stage, add, inputOf, user } from './run-agent.ts'
 import { ScriptedModel, call, calls, finish, says, text } from './scripted-model.ts'
@@ -187,6 +187,18 @@ describe('members one after the other', () => {
     const inner = team([sayer('a', 'A.'), sayer('b', 'B.')], { name: 'inner' })
     await stage.play(team([inner, sayer('c', 'C.')]))
     expect(said(stage.yields)).toEqual(['a: A.', 'b: \n\nB.', 'c: \n\nC.'])
+  })
+
+  test('have calls that no other has, in whatever team they are', async () => {
+    const stage = new Stage()
+    const caller = (name: string): Runnable =>
+      scripted(name, calls(call('c', 'look', {})), calls(call('c', 'look', {})), says(name))
+    const inner = team([caller('a'), caller('b')], { name: 'inner' })
+    const deep = team([team([caller('d')], { name: 'deepest' }), caller('e')], { name: 'deep' })
+    await stage.play(team([inner, caller('c'), deep]))
+    const ids = stage.of('tool-call-start').map(({ toolCallId }) => toolCallId)
+    expect(ids).toHaveLength(10)
+    expect(new Set(ids).size).toBe(10)
   })
 
   test('find their own run where they emit, at any depth', async () => {

@@ -34,6 +34,16 @@ const city = createAgent({
   output: z.object({ city: z.string() }),
 })
 
+/** Says nothing, and comes to something. */
+const counted = defineAgent({
+  name: 'counted',
+  register: false,
+  // oxlint-disable-next-line require-yield
+  async *run() {
+    return { output: 7 }
+  },
+})
+
 describe('a workflow', () => {
   test('tells what it is, and joins the registry unless told not to', () => {
     const steps = flow()
@@ -71,14 +81,6 @@ describe('a workflow', () => {
 
   test('hands each step the typed result of the one before, and the results of all by name', async () => {
     const named = defineAgent({ name: 'named', register: false, async *run() {} })
-    const counted = defineAgent({
-      name: 'counted',
-      register: false,
-      // oxlint-disable-next-line require-yield
-      async *run() {
-        return { output: 7 }
-      },
-    })
     const steps = flow()
       .step('where', city)
       .step('length', async ({ city: name }, context) => {
@@ -225,6 +227,8 @@ describe('a workflow', () => {
       ),
     ).toBe('Said.\n\n5')
     expect(await answer(flow().parallel('p', { a: writer }))).toBe('Said.')
+    expect(await answer(flow().step('a', counted))).toBe('7')
+    expect(await answer(flow().parallel('p', { a: writer, b: sayer('silent', '') }))).toBe('Said.')
     expect(
       await answer(
         flow()
