@@ -19,7 +19,7 @@ import type { AgentYield, RunInput, RunOutcome, Runnable, RunnableInfo } from '.
 import { RunTools, functionOf } from './run-tools.ts'
 import { StructuredOutput } from './structured-output.ts'
 import { ToolBatch } from './tool-batch.ts'
-import { ToolCaller, type ToolCallerOptions } from './tool-call.ts'
+import { type ToolCall, ToolCaller, type ToolCallerOptions } from './tool-call.ts'
 import { ToolLoop } from './tool-loop.ts'
 import { parseToolPattern } from './tool-pattern.ts'
 import { type ToolDef, checkToolName } from './tool.ts'
@@ -121,7 +121,8 @@ export class Agent<Output = unknown> implements Runnable<Output> {
     let isDone = false
     try {
       signal.throwIfAborted()
-      const loop = await this.#loop(state, { context, signal, openCalls })
+      const calls = resumed?.results.calls ?? []
+      const loop = await this.#loop(state, { context, signal, openCalls, calls })
       const decisions = input.resume?.decisions ?? []
       const outcome = resumed ? yield* loop.resume(resumed.results, decisions) : yield* loop.run()
       isDone = true
@@ -175,14 +176,15 @@ export class Agent<Output = unknown> implements Runnable<Output> {
   #begin({ history, message, settings }: RunInput): RunState {
     const { instructions } = this.#options
     const prompt = promptOf({ history, message, ...(instructions !== undefined && { instructions }) })
-    return { prompt, step: 0, usage: { inputTokens: 0, outputTokens: 0 }, hasCorrected: false, settings }
+    const usage = { inputTokens: 0, outputTokens: 0 }
+    return { prompt, step: 0, usage, hasCorrected: false, settings, toolNames: {} }
   }
 
   async #loop(
     state: RunState,
-    run: { context: RunContext; signal: AbortSignal; openCalls: OpenCalls },
+    run: { context: RunContext; signal: AbortSignal; openCalls: OpenCalls; calls: readonly ToolCall[] },
   ): Promise<ToolLoop> {
-    const { context, signal, openCalls } = run
+    const { context, signal, openCalls, calls } = run
     const { maxSteps = DEFAULTS.maxSteps, toolConcurrency = DEFAULTS.toolConcurrency } = this.#options
     const { principal, apiKey, approvals } = context
     const request = { principal, ...(apiKey !== undefined && { apiKey }) }
@@ -191,6 +193,9 @@ export class Agent<Output = unknown> implements Runnable<Output> {
       functions: this.#functions,
       patterns: this.#patterns,
       remote: context.remoteTools,
+      names: state.toolNames,
+      // What was approved is not made by a tool that took over the name of one of the agent's own.
+      reserved: calls.map(({ tool }) => tool),
     })
     const caller = this.#caller(context, { signal, tools })
     return new ToolLoop(

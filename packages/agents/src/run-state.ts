@@ -24,6 +24,8 @@ const Progress = {
   hasCorrected: z.boolean(),
   /** What the run asks of its model. */
   settings: z.optional(RunSettings),
+  /** By `entity.tool`, what the model calls it: a name means one tool for the whole run, also after a wait. */
+  toolNames: z._default(z.record(z.string(), z.string()), () => ({})),
 }
 const ParkedRun = z.object({
   version: z.literal(1),
@@ -92,14 +94,13 @@ export class CallResults {
         cause: parsed.error,
       })
     }
-    const { prompt, step, usage, hasCorrected, settings, calls, approvals } = parsed.data
+    const { prompt, calls, approvals, version: _version, results: settled, ...progress } = parsed.data
     const results = new CallResults(calls)
-    for (const result of parsed.data.results) results.#results.set(result.toolCallId, result)
+    for (const result of settled) results.#results.set(result.toolCallId, result)
     for (const { approvalId, toolCallId } of approvals) {
       const call = calls.find((each) => each.toolCallId === toolCallId)
       if (call) results.waiting.set(approvalId, call)
     }
-    const state = { prompt: promptFromJson(prompt), step, usage, hasCorrected, settings }
-    return { state, results }
+    return { state: { ...progress, prompt: promptFromJson(prompt) }, results }
   }
 }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { LanguageModelV4FunctionTool } from '@ai-sdk/provider'
+import { GatewayError } from '@turnpike/protocol'
 import { jsonSchemaOf } from './parameters.ts'
 import type { RemoteTool, RemoteTools } from './remote-tools.ts'
 import type { ToolDef } from './tool.ts'
@@ -11,8 +12,13 @@ const HASH_CHARS = 8
 
 export interface RunToolsOptions {
   readonly own: ReadonlyMap<string, ToolDef>
+  readonly functions: readonly LanguageModelV4FunctionTool[]
   readonly patterns: readonly string[]
   readonly remote: RemoteTools | undefined
+  /** By `entity.tool`, what the model calls it. Names that are given are added to it; it is kept with the run. */
+  readonly names: Record<string, string>
+  /** Names that are given to nobody else. */
+  readonly reserved?: readonly string[]
 }
 
 /**
@@ -24,15 +30,17 @@ export interface RunToolsOptions {
 export class RunTools {
   readonly #options: RunToolsOptions
   readonly #own: readonly LanguageModelV4FunctionTool[]
-  /** By `entity.tool`, what the model calls it; and the names that are taken. */
-  readonly #names = new Map<string, string>()
+  /** The tools of entities by the names that the model has seen, and the names that are taken. */
+  readonly #meanings: Map<string, string>
   readonly #taken: Set<string>
   #remote: ReadonlyMap<string, ToolDef> = new Map()
 
-  constructor(options: RunToolsOptions & { readonly functions: readonly LanguageModelV4FunctionTool[] }) {
+  constructor(options: RunToolsOptions) {
+    const { own, functions, names, reserved = [] } = options
     this.#options = options
-    this.#own = options.functions
-    this.#taken = new Set(options.own.keys())
+    this.#meanings = new Map(Object.entries(names).map(([whole, name]) => [name, whole]))
+    this.#taken = new Set([...own.keys(), ...this.#meanings.keys(), ...reserved])
+    this.#own = functions.filter(({ name }) => !this.#meanings.has(name))
     this.refresh()
   }
 
@@ -46,17 +54,23 @@ export class RunTools {
     return [...this.#own, ...[...this.#remote].map(([name, tool]) => functionOf({ ...tool, name }))]
   }
 
-  /** The tool of that name, as of the step that goes on. */
+  /** The tool of that name, as of the step that goes on. @throws GatewayError `entity-gone` where there was one */
   get(name: string): ToolDef | undefined {
-    return this.#options.own.get(name) ?? this.#remote.get(name)
+    const meaning = this.#meanings.get(name)
+    if (meaning === undefined) return this.#options.own.get(name)
+    const tool = this.#remote.get(name)
+    if (tool) return tool
+    throw new GatewayError('entity-gone', `${JSON.stringify(meaning)} is not there any more.`)
   }
 
   #nameOf({ entity, name }: RemoteTool): string {
+    const { names } = this.#options
     const whole = `${entity}.${name}`
-    const known = this.#names.get(whole)
+    const known = names[whole]
     if (known !== undefined) return known
     const given = uniqueName(`${entity}_${name}`, whole, this.#taken)
-    this.#names.set(whole, given)
+    names[whole] = given
+    this.#meanings.set(given, whole)
     this.#taken.add(given)
     return given
   }

@@ -30,7 +30,7 @@ export interface CheckedCall {
 }
 
 export interface ToolCallerOptions {
-  /** The tools by the names that the model calls them by. */
+  /** The tools by the names that the model calls them by; one that has gone away is thrown as a {@link GatewayError}. */
   readonly tools: { readonly get: (name: string) => ToolDef | undefined }
   readonly context: RunContext
   /** Ends every call. */
@@ -46,7 +46,7 @@ export class ToolCaller {
     this.#options = options
   }
 
-  /** @throws GatewayError `unknown-tool` | `invalid-arguments` | `cancelled` */
+  /** @throws GatewayError `unknown-tool` | `entity-gone` | `invalid-arguments` | `cancelled` */
   async check(call: ToolCall): Promise<CheckedCall> {
     const tool = this.#options.tools.get(call.tool)
     if (!tool) throw new GatewayError('unknown-tool', `There is no tool ${JSON.stringify(call.tool)}.`)

@@ -33,6 +33,10 @@ function nested(depth: number): object {
   return { type: 'object', properties: { deep: schema } }
 }
 
+function named(count: number, schema: unknown): Record<string, unknown> {
+  return Object.fromEntries(Array.from({ length: count }, (_, i) => [i.toString(36), schema]))
+}
+
 test('a schema says what does not fit, and where', () => {
   const schema = new JsonSchema(ORDER)
   expect(schema.problemsOf({ order: 'A1', lines: [{ count: 2 }] })).toBeUndefined()
@@ -102,6 +106,15 @@ test.each([
   ['a reference to an anchor', { properties: { a: { $ref: '#a' } } }],
   ['a reference to nothing', { properties: { a: { $ref: '#/$defs/none' } } }],
   ['a reference to what every object inherits', { properties: { a: { $ref: '#/constructor' } } }],
+  ['a reference to something that is no schema', { properties: { a: { $ref: '#/properties/a/$ref' } } }],
+  ['a reference to what stands elsewhere and is none', { $ref: '#/more/a', more: { a: { type: 'thing' } } }],
+  ['more subschemas than there may be', { properties: named(1_000, {}) }],
+  ['more subschemas where validators look, too', { more: named(1_000, {}) }],
+  ['more true and false than there may be', { properties: named(1_000, true) }],
+  [
+    'subschemas that are far away',
+    { properties: { [`${'a'.repeat(2_000)}`]: { properties: named(150, {}) } } },
+  ],
   ['a dynamic reference', { properties: { a: { $dynamicRef: '#a' } } }],
   ['more characters than there may be', { description: 'a'.repeat(32_768) }],
   ['more levels than there may be', nested(40)],
@@ -109,6 +122,59 @@ test.each([
   ['something that is not JSON', { maxItems: 3n }],
 ])('%s is refused', (_what, schema) => {
   expect(refusal(schema).code).toBe('invalid-payload')
+})
+
+test.each([
+  [{ pattern: 5 }, 'a pattern is text (#/properties/a/pattern)'],
+  [{ pattern: '(' }, 'Unterminated group (#/properties/a/pattern)'],
+  [{ pattern: String.raw`^\d{4}\-\d{2}$` }, String.raw`it is "-" and not "\-" (#/properties/a/pattern)`],
+  [{ type: 'thing' }, 'one of null, boolean, object'],
+  [{ exclusiveMinimum: true }, 'this is a number (#/properties/a/exclusiveMinimum)'],
+  [{ allOf: [{}, { not: 5 }] }, 'true, or false (#/properties/a/allOf/1/not)'],
+  [{ $anchor: 'a' }, '"$anchor" is not supported (#/properties/a/$anchor)'],
+  [{ $ref: '#/none' }, '"#/none" leads to no schema in it (#/properties/a/$ref)'],
+])('a refusal of %j says what is wrong, and where', (schema, why) => {
+  expect(refusal({ properties: { a: schema } }).message).toContain(why)
+})
+
+test('a refusal of a pattern that is too long says how long one may be', () => {
+  const { message } = refusal({ properties: { a: { pattern: 'a'.repeat(513) } } })
+  expect(message).toContain('a pattern has at most 512 characters (#/properties/a/pattern)')
+})
+
+test('a refusal is short, however long what it is about', () => {
+  const { message } = refusal({ properties: { ['a'.repeat(9_000)]: { $ref: `#/${'b'.repeat(9_000)}` } } })
+  expect(message.length).toBeLessThan(600)
+})
+
+test.each(['default', 'const', 'examples', 'example', 'description'])(
+  'what %s holds is data, whatever it looks like',
+  (keyword) => {
+    const data = keyword === 'description' ? 'a $ref' : { $ref: 'x', pattern: '(', type: 'thing', id: 'y' }
+    const value = keyword === 'examples' ? [data] : data
+    const schema = { type: 'object', properties: { a: { [keyword]: value } } }
+    expect(new JsonSchema(schema).json).toEqual(schema)
+    expect(new JsonSchema(schema).problemsOf({ a: data })).toBeUndefined()
+  },
+)
+
+test('a list of values may hold what looks like a reference', () => {
+  const schema = new JsonSchema({ properties: { a: { enum: [{ $ref: 'x' }, null] } } })
+  expect(schema.problemsOf({ a: { $ref: 'x' } })).toBeUndefined()
+  expect(schema.problemsOf({ a: {} })).toBeDefined()
+})
+
+test('properties may be called what a schema is called by', () => {
+  const schema = { type: 'object', properties: { id: { type: 'string' }, $id: {}, $ref: {}, pattern: {} } }
+  expect(new JsonSchema(schema).json).toEqual(schema)
+  expect(new JsonSchema(schema).problemsOf({ id: 5 })).toContain('#/id')
+})
+
+test('a schema counts its subschemas', () => {
+  expect(new JsonSchema({}).subschemas).toBe(1)
+  expect(new JsonSchema({ properties: named(999, {}) }).subschemas).toBe(1_000)
+  const all = { items: [{}, true], dependencies: { a: ['b'], b: {} }, anyOf: [{}], not: {}, enum: [{}, {}] }
+  expect(new JsonSchema({ properties: { a: all } }).subschemas).toBe(7)
 })
 
 test.each([

@@ -4,7 +4,8 @@ import { JsonSchema } from '../src/json-schema.ts'
 import type { RemoteTool } from '../src/remote-tools.ts'
 import { RunTools } from '../src/run-tools.ts'
 import { matchesTool } from '../src/tool-pattern.ts'
-import { Stage, add, testAgent, tool } from './run-agent.ts'
+import type { ToolDef } from '../src/tool.ts'
+import { Stage, add, inputOf, testAgent, tool } from './run-agent.ts'
 import { ScriptedModel, call, calls, says } from './scripted-model.ts'
 
 function remote(entity: string, name: string, more: Partial<RemoteTool> = {}): RemoteTool {
@@ -37,7 +38,7 @@ function stageWith(remoteTools: Brought): Stage {
 function namesOf(tools: readonly RemoteTool[]): string[] {
   const brought = new Brought()
   brought.tools = [...tools]
-  const run = new RunTools({ own: new Map(), functions: [], patterns: ['*.*'], remote: brought })
+  const run = new RunTools({ own: new Map(), functions: [], patterns: ['*.*'], remote: brought, names: {} })
   return run.refresh().map(({ name }) => name)
 }
 
@@ -82,7 +83,7 @@ test('tools come and go from one step to the next', async () => {
   expect(model.asked.map(({ tools }) => tools?.length)).toEqual([2, 2, 3, 3, 2, 2])
   expect(stage.of('tool-call-error').map(({ toolCallId, error }) => [toolCallId, error.code])).toEqual([
     ['1', 'unknown-tool'],
-    ['5', 'unknown-tool'],
+    ['5', 'entity-gone'],
   ])
   expect(stage.of('tool-call-result').map(({ toolCallId }) => toolCallId)).toEqual(['2', '3', '4'])
 })
@@ -131,6 +132,63 @@ test('a tool that needs approval is asked for first, and called once the run goe
   expect(later.of('tool-call-result')).toMatchObject([{ tool: 'shop_refund', result: 'shop.refund' }])
 })
 
+/** Parks at a call of `name`, changes what there is, and gives what becomes of the approved call. */
+async function resumedCall(
+  name: string,
+  before: { readonly own?: ToolDef[]; readonly remote?: RemoteTool[] },
+  after: { readonly own?: ToolDef[]; readonly remote?: RemoteTool[] },
+): Promise<{ readonly events: unknown[]; readonly names: (string | undefined)[] }> {
+  const brought = new Brought()
+  const model = new ScriptedModel(calls(call('1', name, {})), says('Done.'))
+  brought.tools = before.remote ?? []
+  const first = stageWith(brought)
+  const outcome = await first.play(testAgent({ model, tools: ['*.*', ...(before.own ?? [])] }))
+  expect(first.requests).toMatchObject([{ tool: name }])
+  brought.tools = after.remote ?? []
+  const later = stageWith(brought)
+  const state: unknown = JSON.parse(JSON.stringify(outcome.parked?.state))
+  const decisions = [{ approvalId: 'approve-1', toolCallId: '1', approved: true }]
+  await later.play(testAgent({ model, tools: ['*.*', ...(after.own ?? [])] }), {
+    ...inputOf(),
+    resume: { state, decisions },
+  })
+  const events = [
+    ...later.of('tool-call-result').map(({ result }) => result),
+    ...later.of('tool-call-error').map(({ error }) => error.code),
+  ]
+  return { events, names: model.asked.at(-1)?.tools?.map((each) => each.name) ?? [] }
+}
+
+const risky = { needsApproval: true }
+
+test.each([
+  ['that is still there', [remote('crm_eu', 'delete'), remote('crm', 'eu_delete', risky)], 'crm.eu_delete'],
+  ['that has gone', [remote('crm_eu', 'delete')], 'entity-gone'],
+])(
+  'an approved call is made by the very tool %s, and by none of the same name',
+  async (_, tools, expected) => {
+    const before = { remote: [remote('crm', 'eu_delete', risky)] }
+    const { events, names } = await resumedCall('crm_eu_delete', before, { remote: tools })
+    expect(events).toEqual([expected])
+    expect(names).toContainEqual(expect.stringMatching(/^crm_eu_delete_[\da-f]{8}$/))
+  },
+)
+
+test('an approved call of a tool that the agent had is not made by an entity', async () => {
+  const own = tool('shop_refund', () => 'own', risky)
+  const { events } = await resumedCall('shop_refund', { own: [own] }, { remote: [remote('shop', 'refund')] })
+  expect(events).toEqual(['unknown-tool'])
+})
+
+test('an approved call of an entity is not made by a tool that the agent has got since', async () => {
+  const before = { remote: [remote('shop', 'refund', risky)] }
+  const own = [tool('shop_refund', () => 'own')]
+  const gone = await resumedCall('shop_refund', before, { own })
+  expect(gone).toEqual({ events: ['entity-gone'], names: [] })
+  const there = await resumedCall('shop_refund', before, { own, ...before })
+  expect(there).toEqual({ events: ['shop.refund'], names: ['shop_refund'] })
+})
+
 test('without a gateway there are none of these tools', async () => {
   const model = new ScriptedModel(says('Alone.'))
   const agent = testAgent({ model, tools: ['shop.*'] })
@@ -177,6 +235,7 @@ test('a tool of the agent keeps its name', () => {
     functions: [],
     patterns: ['shop.*'],
     remote: brought,
+    names: {},
   })
   expect(run.refresh().map(({ name }) => name)).toEqual([expect.stringMatching(/^shop_status_[\da-f]{8}$/)])
   expect(run.get('shop_status')).toBe(own)
@@ -184,12 +243,13 @@ test('a tool of the agent keeps its name', () => {
 
 test('a name keeps its meaning for the whole run', () => {
   const brought = new Brought()
-  const run = new RunTools({ own: new Map(), functions: [], patterns: ['*.*'], remote: brought })
+  const run = new RunTools({ own: new Map(), functions: [], patterns: ['*.*'], remote: brought, names: {} })
   brought.tools = [remote('a_b', 'c')]
   expect(run.refresh().map(({ name }) => name)).toEqual(['a_b_c'])
   brought.tools = [remote('a', 'b_c')]
   run.refresh()
-  expect(run.get('a_b_c')).toBeUndefined()
+  expect(() => run.get('a_b_c')).toThrow(expect.objectContaining({ code: 'entity-gone' }))
+  expect(run.get('none')).toBeUndefined()
 })
 
 test('a model is told of so many tools as providers take', () => {

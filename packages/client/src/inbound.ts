@@ -1,4 +1,4 @@
-import { type Answer, type ThreadReset, GatewayError } from '@turnpike/protocol'
+import { type Answer, type ErrorBody, type ThreadReset, GatewayError } from '@turnpike/protocol'
 import type { Inbound } from './wire.ts'
 
 /** What a server says before it closes a connection. */
@@ -44,4 +44,16 @@ export function readEvent(frame: unknown): Inbound | undefined {
 export function goodbyeError({ code, retryAfterMs }: Goodbye): GatewayError {
   const message = `The server closed the connection: ${code}.`
   return GatewayError.from({ code, message, ...(retryAfterMs !== undefined && { retryAfterMs }) })
+}
+
+/** What a server refused with; one that does not say what is wrong is `internal`. */
+export function refusalOf(error: unknown): GatewayError {
+  const body: { readonly [Name in keyof ErrorBody]?: unknown } =
+    typeof error === 'object' && error !== null ? error : {}
+  const { code, message, retryAfterMs } = body
+  return GatewayError.from({
+    code: typeof code === 'string' ? code : 'internal',
+    message: typeof message === 'string' ? message : 'The server refused, and did not say why.',
+    ...(typeof retryAfterMs === 'number' && { retryAfterMs }),
+  })
 }

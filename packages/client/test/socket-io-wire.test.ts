@@ -8,8 +8,12 @@ import { Gateway } from '@turnpike/gateway'
 import { MemoryLog } from '@turnpike/gateway/memory-log'
 import { sqliteStore } from '@turnpike/gateway/sqlite-store'
 import { createThreadStream } from '@turnpike/gateway/thread-stream'
+import { GatewayError } from '@turnpike/protocol'
 import { startChaosProxy } from '@turnpike/testkit'
+import { Server } from 'socket.io'
 import { describe, expect, test } from 'vitest'
+import { systemClock } from '../src/clock.ts'
+import type { Link } from '../src/wire.ts'
 
 const WORDS = 400
 
@@ -124,3 +128,58 @@ describe.each([
     expect(client.connects()).toBe(1)
   })
 })
+
+/** A server of Socket.IO that answers commands as it likes. */
+async function serveAnswering(...answer: unknown[]): Promise<AsyncDisposable & { readonly url: string }> {
+  const http = createServer()
+  const io = new Server(http, { path: '/streaming' })
+  io.on('connection', (socket) => {
+    socket.onAny((...[, , ack]: [string, unknown, (...args: unknown[]) => void]) => ack(...answer))
+  })
+  http.listen(0, '127.0.0.1')
+  await once(http, 'listening')
+  return {
+    url: `http://127.0.0.1:${(http.address() as AddressInfo).port}`,
+    [Symbol.asyncDispose]: () => io.close(),
+  }
+}
+
+/** What becomes of a command on a link of its own, in order. */
+async function toldOf({ url }: { readonly url: string }): Promise<string[]> {
+  const told: string[] = []
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const link: Link = socketIo({ transports: ['websocket'] }).open(
+    { url, token: undefined, ticket: undefined, clock: systemClock },
+    {
+      onOpen() {
+        link.request('thread.unsubscribe', { threadId: 't' }, (outcome) => {
+          const error = 'error' in outcome ? outcome.error : undefined
+          told.push(error instanceof GatewayError ? error.code : String(error?.name))
+          resolve()
+        })
+      },
+      onFrame: () => {},
+      onEnd: () => told.push('end'),
+    },
+  )
+  await promise
+  link.close()
+  return told
+}
+
+test.each([
+  ['nothing', []],
+  ['null', [null]],
+  ['text', ['ok']],
+])('a server that answers with %s is as good as gone', async (_, answer) => {
+  await using server = await serveAnswering(...answer)
+  expect(await toldOf(server)).toEqual(['LinkLost', 'end'])
+})
+
+test.each([[{ ok: false }], [{ ok: false, error: null }], [{ ok: false, error: { code: 5 } }], [{}]])(
+  'a refusal that does not say why, %j, is internal',
+  async (answer) => {
+    await using server = await serveAnswering(answer)
+    expect(await toldOf(server)).toEqual(['internal'])
+  },
+)

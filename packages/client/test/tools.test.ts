@@ -72,6 +72,10 @@ function socketThat(tell: (frame: { command: string }) => unknown): typeof WebSo
   }
 }
 
+function nested(levels: number): unknown {
+  return levels === 0 ? 1 : { child: nested(levels - 1) }
+}
+
 const status = tool({ name: 'status', execute: () => 'shipped' })
 
 test('a tool with a schema of zod has arguments of its type', async () => {
@@ -137,11 +141,63 @@ test.each([
     () => 'ä'.repeat(600_000),
     { code: 'tool-failed', message: expect.stringContaining('bytes of JSON') },
   ],
+  ['as many levels as there may be', () => nested(30), nested(30)],
+  [
+    'too many levels',
+    () => nested(31),
+    { code: 'tool-failed', message: expect.stringContaining('more than 30 levels') },
+  ],
+  [
+    'an error with too many words',
+    () => {
+      throw new Error('x'.repeat(1_200_000))
+    },
+    { code: 'tool-failed', message: `${'x'.repeat(4_095)}…` },
+  ],
+  [
+    'an error that is none',
+    () => {
+      throw Object.create(null)
+    },
+    { code: 'tool-failed', message: 'The tool failed.' },
+  ],
 ])('a tool that gives %s says so to the run', async (_what, execute, expected) => {
   await using server = await serveCalling('status')
   await using shop = connect(server, [tool({ name: 'status', execute })])
   await shop.ready
   expect(await run(server)).toEqual([expected])
+  expect(shop.state.status).toBe('open')
+})
+
+test('a result that goes wrong ends its call alone, and at once', async () => {
+  const turns: Turn[] = [{ tool: 'shop_tree', args: {} }, { tool: 'shop_status', args: {} }, 'Done.']
+  await using server = await serve({ agents: [callingAgent(turns, ['shop.*'])] })
+  await using shop = connect(server, [tool({ name: 'tree', execute: () => nested(40) }), status])
+  await shop.ready
+  expect(await run(server)).toEqual([{ code: 'tool-failed', message: expect.any(String) }, 'shipped'])
+  shop.close()
+  const states = await shop.states.until((state) => state.status === 'closed')
+  expect(states.map((state) => state.status)).toEqual(['connecting', 'open', 'closed'])
+})
+
+test('what a tool gives is asked once what it is', async () => {
+  await using server = await serveCalling('status')
+  let asked = 0
+  const result = { toJSON: () => (++asked === 1 ? 'first' : nested(40)) }
+  await using shop = connect(server, [tool({ name: 'status', execute: () => result })])
+  await shop.ready
+  expect(await run(server)).toEqual(['first'])
+})
+
+test.each([
+  ['a schema that is none of JSON', z.object({ when: z.date() })],
+  ['a number that JSON has not', { type: 'object', maxProperties: 3n }],
+  ['itself', Object.assign({}, ...[{}].map((cycle) => Object.assign(cycle, { not: cycle })))],
+])('a tool whose parameters hold %s is refused where it is given', (_what, parameters) => {
+  const when = tool({ name: 'when', parameters, execute: () => 1 })
+  const connecting = (): unknown => connectTools({ url: 'http://127.0.0.1:1', tools: [status, when] })
+  expect(connecting).toThrow(TypeError)
+  expect(connecting).toThrow('The parameters of the tool "when" cannot be told as JSON Schema')
 })
 
 test('a tool can ask for approval', async () => {
@@ -290,4 +346,18 @@ test('it gives signs of life, and finds out where none comes back', async () => 
   isDeaf = true
   clock.advance(60_000)
   await shop.states.until((state) => state.status === 'reconnecting')
+})
+
+test('a refusal that does not say why is an error all the same', async () => {
+  await using server = await serve()
+  class Mute extends WebSocket {
+    override send(data: string): void {
+      const { id } = JSON.parse(data) as { id: number }
+      const frame = JSON.stringify({ id, ok: false })
+      this.dispatchEvent(new MessageEvent('message', { data: frame }))
+    }
+  }
+  await using shop = connect(server, [status], { WebSocket: Mute })
+  const states = await shop.states.until((state) => state.status === 'reconnecting')
+  expect(states.map((state) => state.status)).toEqual(['connecting', 'reconnecting'])
 })

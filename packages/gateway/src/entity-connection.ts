@@ -40,7 +40,11 @@ export class EntityConnection {
       case 'tool.register': {
         access.assertMayBringTools(principal)
         const entity = this.#nameOf(principal)
-        const tools = entityTools.register(peer, entity, command.payload.tools)
+        const list = command.payload.tools
+        const tools =
+          principal.id === ANONYMOUS.id
+            ? entityTools.registerAnonymous(peer, entity, list)
+            : entityTools.register(peer, entity, list)
         return { answer: { ok: true, tools, entity } }
       }
       case 'tool.result':

@@ -8,6 +8,7 @@ import { TokenBucket } from './token-bucket.ts'
 const MINUTE_SECONDS = 60
 /** Lists that may come at once. */
 const BURST = 10
+const ANONYMOUS_BURST = 100
 
 export interface EntityToolsOptions {
   readonly limits: Limits
@@ -25,9 +26,12 @@ export class EntityTools implements RemoteTools {
   readonly #byPeer = new Map<EntityPeer, Entity>()
   /** Kept beyond a connection, since a storm is made of connections; the oldest are let go of. */
   readonly #buckets = new Map<string, TokenBucket>()
+  /** For all that nobody has authenticated: each may come under a new name every time. */
+  readonly #anonymousBucket: TokenBucket
 
   constructor(options: EntityToolsOptions) {
     this.#options = options
+    this.#anonymousBucket = bucketOf(options.limits.anonymousRegistrationsPerMinute, ANONYMOUS_BURST)
   }
 
   /** How many entities are there. */
@@ -41,12 +45,15 @@ export class EntityTools implements RemoteTools {
    * @throws GatewayError `invalid-payload` | `rate-limited` | `too-many-connections`
    */
   register(peer: EntityPeer, id: string, tools: readonly EntityToolInfo[]): number {
-    this.heard(peer)
-    this.#throttle(id)
-    const checked = this.#checked(tools)
-    const entity = this.#byPeer.get(peer) ?? this.#enter(peer, id)
-    entity.tools = checked
-    return checked.size
+    this.#admit(peer, id)
+    return this.#take(peer, id, tools)
+  }
+
+  /** The same for one that is called what it says of itself. @throws GatewayError as `register` does */
+  registerAnonymous(peer: EntityPeer, id: string, tools: readonly EntityToolInfo[]): number {
+    this.#admit(peer, id)
+    assertTaken(this.#anonymousBucket, this.#options.limits.anonymousRegistrationsPerMinute)
+    return this.#take(peer, id, tools)
   }
 
   /** Takes what an entity says of a call. @throws GatewayError `unknown-call` where it is none of its calls */
@@ -100,6 +107,19 @@ export class EntityTools implements RemoteTools {
     }
   }
 
+  /** @throws GatewayError `rate-limited` */
+  #admit(peer: EntityPeer, id: string): void {
+    this.heard(peer)
+    this.#throttle(id)
+  }
+
+  #take(peer: EntityPeer, id: string, tools: readonly EntityToolInfo[]): number {
+    const checked = this.#checked(tools)
+    const entity = this.#byPeer.get(peer) ?? this.#enter(peer, id)
+    entity.tools = checked
+    return checked.size
+  }
+
   #enter(peer: EntityPeer, id: string): Entity {
     const older = this.#entities.get(id)
     if (!older && this.#entities.size >= this.#options.limits.entities) {
@@ -127,32 +147,47 @@ export class EntityTools implements RemoteTools {
   /** @throws GatewayError `rate-limited` */
   #throttle(id: string): void {
     const { registrationsPerMinute, entities } = this.#options.limits
-    const perSecond = registrationsPerMinute / MINUTE_SECONDS
-    const bucket =
-      this.#buckets.get(id) ?? new TokenBucket(perSecond, Math.min(BURST, registrationsPerMinute))
+    const bucket = this.#buckets.get(id) ?? bucketOf(registrationsPerMinute, BURST)
     this.#buckets.delete(id)
     this.#buckets.set(id, bucket)
     const [oldest] = this.#buckets.keys()
     if (oldest !== undefined && this.#buckets.size > 2 * entities) this.#buckets.delete(oldest)
-    if (bucket.take()) return
-    const message = `An entity may register ${registrationsPerMinute} times a minute.`
-    throw new GatewayError('rate-limited', message, { retryAfterMs: Math.ceil(1_000 / perSecond) })
+    assertTaken(bucket, registrationsPerMinute)
   }
 
   /** @throws GatewayError `invalid-payload`, naming the tool */
   #checked(tools: readonly EntityToolInfo[]): ReadonlyMap<string, EntityTool> {
-    const { entityTools, entityToolChars } = this.#options.limits
+    const { entityTools, entityToolChars, entitySubschemas } = this.#options.limits
     if (tools.length > entityTools) throw invalid(`an entity may have ${entityTools} tools`)
     if (JSON.stringify(tools).length > entityToolChars) {
       throw invalid(`the tools of an entity may take ${entityToolChars} characters of JSON`)
     }
     const checked = new Map<string, EntityTool>()
+    let subschemas = 0
     for (const tool of tools) {
       if (checked.has(tool.name)) throw invalid(`there are two tools "${tool.name}"`)
-      checked.set(tool.name, { ...tool, parameters: schemaOf(tool) })
+      const parameters = schemaOf(tool)
+      subschemas += parameters.subschemas
+      // Before the next one is looked at.
+      if (subschemas > entitySubschemas) {
+        throw invalid(`the tools of an entity may have ${entitySubschemas} subschemas`)
+      }
+      checked.set(tool.name, { ...tool, parameters })
     }
     return checked
   }
+}
+
+function bucketOf(perMinute: number, burst: number): TokenBucket {
+  return new TokenBucket(perMinute / MINUTE_SECONDS, Math.min(burst, perMinute))
+}
+
+/** @throws GatewayError `rate-limited` */
+function assertTaken(bucket: TokenBucket, perMinute: number): void {
+  if (bucket.take()) return
+  const retryAfterMs = Math.ceil((1_000 * MINUTE_SECONDS) / perMinute)
+  const message = `Lists of tools may come ${perMinute} times a minute.`
+  throw new GatewayError('rate-limited', message, { retryAfterMs })
 }
 
 function schemaOf({ name, parameters }: EntityToolInfo): JsonSchema {

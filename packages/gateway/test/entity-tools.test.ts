@@ -163,6 +163,43 @@ test('a storm of registrations is refused, over however many connections it come
   machine.register(new TestPeer(), 'other', [toolInfo('t')])
 })
 
+test('who is called whatever it says is limited together with all others of its kind', () => {
+  const { machine } = entityMachine({ anonymousRegistrationsPerMinute: 3, registrationsPerMinute: 2 })
+  machine.registerAnonymous(new TestPeer(), 'a', [toolInfo('t')])
+  machine.registerAnonymous(new TestPeer(), 'a', [toolInfo('t')])
+  const noisy = expect.objectContaining({ code: 'rate-limited', retryAfterMs: 30_000 })
+  expect(() => machine.registerAnonymous(new TestPeer(), 'a', [])).toThrow(noisy)
+  machine.registerAnonymous(new TestPeer(), 'b', [toolInfo('t')])
+  const refused = expect.objectContaining({ code: 'rate-limited', retryAfterMs: 20_000 })
+  expect(() => machine.registerAnonymous(new TestPeer(), 'c', [])).toThrow(refused)
+  machine.register(new TestPeer(), 'somebody', [toolInfo('t')])
+  expect(machine.size).toBe(3)
+})
+
+test('an entity has so many subschemas in all of its tools', () => {
+  const { machine } = entityMachine({ entitySubschemas: 6 })
+  const three = { parameters: { properties: { a: {}, b: true } } }
+  const shop = new TestPeer()
+  expect(machine.register(shop, 'shop', [toolInfo('a', three), toolInfo('b', three)])).toBe(2)
+  const more = [toolInfo('a', three), toolInfo('b', three), toolInfo('c')]
+  const refused = expect.objectContaining({
+    code: 'invalid-payload',
+    message: expect.stringContaining('6 subschemas'),
+  })
+  expect(() => machine.register(shop, 'shop', more)).toThrow(refused)
+  expect(machine.list(['*.*'])).toHaveLength(2)
+})
+
+test('a list that costs more than it may is refused at its first tool', () => {
+  const { machine } = entityMachine()
+  const properties = Object.fromEntries(Array.from({ length: 3_300 }, (_, i) => [i.toString(36), {}]))
+  const tools = Array.from({ length: 8 }, (_, i) => toolInfo(`t${i}`, { parameters: { properties } }))
+  const message = expect.stringContaining(
+    '"t0": This is no JSON Schema of a tool: it has at most 1000 subschemas',
+  )
+  expect(() => machine.register(new TestPeer(), 'shop', tools)).toThrow(expect.objectContaining({ message }))
+})
+
 test('a refused list leaves the one before', () => {
   const { machine } = entityMachine({ entityTools: 2 })
   const shop = new TestPeer()

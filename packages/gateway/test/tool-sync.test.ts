@@ -113,8 +113,8 @@ test('an entity that drops away in the middle of a call ends the call and not th
   expect(gone.at(-1)).toMatchObject({ tool: 'shop_status', error: { code: 'entity-gone' } })
   const events = await eventsOf(client)
   expect(told(events)).toEqual([
-    ['shop_status', 'unknown-tool'],
-    ['shop_status', 'unknown-tool'],
+    ['shop_status', 'entity-gone'],
+    ['shop_status', 'entity-gone'],
     ['stop', 'Done.'],
   ])
   expect(seen).toEqual([['shop_status'], [], [], []])
@@ -408,4 +408,18 @@ test('a server that shuts down says goodbye to entities, too', async () => {
   expect(await shop.closed).toBe(1012)
   await closing
   expect(server.gateway.entityTools.size).toBe(0)
+})
+
+test('entities that nobody has authenticated register so often together, under whatever names', async () => {
+  await using server = await serve([], { limits: { anonymousRegistrationsPerMinute: 2 } })
+  await using first = await connectEntity({ url: entityUrl(server, 'a'), tools: ['x'] })
+  await using second = await connectEntity({ url: entityUrl(server, 'b'), tools: ['x'] })
+  await using third = new EntityClient({ url: entityUrl(server, 'c') })
+  await third.opened
+  expect(await third.request('tool.register', { tools: [] })).toMatchObject({
+    ok: false,
+    error: { code: 'rate-limited', retryAfterMs: 30_000 },
+  })
+  for (const there of [first, second])
+    expect(await there.request('heartbeat', {})).toMatchObject({ ok: true })
 })

@@ -30,6 +30,12 @@ export const LIMITS = {
   earlyMs: 10_000,
   /** Connections that wait for a verdict at once. Above it: `too-many-connections`. */
   earlyConnections: 1_000,
+  /** What a connect of Socket.IO may bring along as `auth`, as JSON, in bytes. Above it: `payload-too-large`. */
+  connectBytes: 32_768,
+  /** Namespaces that one connection of Socket.IO is in, or asks to join. Above it: `too-many-connections`. */
+  namespaces: 64,
+  /** How often one connection may ask to join any, a minute and at once. Above it, the connection is closed. */
+  joinsPerMinute: 120,
   /** Time a ticket may be used in, once; and one that is given with a goodbye. */
   ticketMs: 30_000,
   resumeTicketMs: 120_000,
@@ -59,6 +65,8 @@ export const LIMITS = {
   /** Tools of one entity, and their descriptions and schemas as JSON, in characters. Above: `invalid-payload`. */
   entityTools: 128,
   entityToolChars: 262_144,
+  /** Subschemas in the schemas of all tools of one entity; one tool has at most 1,000. Above it: `invalid-payload`. */
+  entitySubschemas: 4_000,
   /** Calls that one entity works on at once. Above it, a call is `tool-failed`. */
   entityCalls: 64,
   /** Time an entity has to answer a call, where the agent gives no less. Above it: `tool-timeout`. */
@@ -67,6 +75,8 @@ export const LIMITS = {
   entitySilenceMs: 60_000,
   /** Lists of tools that one entity may bring a minute. Above it: `rate-limited`. */
   registrationsPerMinute: 60,
+  /** The same for all together that nobody has authenticated: they may call themselves whatever they like. */
+  anonymousRegistrationsPerMinute: 600,
   /** Runs waiting behind the active one of a thread. Above it: `thread-busy`. */
   queuedRuns: 8,
   /** Finished runs whose id is still remembered, so that sending it again starts nothing. */

@@ -39,6 +39,7 @@ export interface ToolConnection extends AsyncDisposable {
  * Brings tools to the agents of a gateway, from wherever this program runs. It connects by itself, and again whenever
  * the connection is lost.
  *
+ * @throws TypeError where the parameters of a tool cannot be told as JSON Schema, such as those with a `z.date()`
  * @example
  * connectTools({
  *   url: 'http://127.0.0.1:3000',

@@ -5,6 +5,10 @@ import { type Tool, argumentsFor } from './tool.ts'
 /** What a gateway takes of a frame, unless it was told otherwise, less room for the rest of it. */
 const MAX_RESULT_BYTES = 1_048_576 - 4_096
 const MOST_BYTES_A_CHARACTER = 3
+/** The same for its levels, less two for the frame around it. One that is deeper is answered to nobody. */
+const MAX_RESULT_DEPTH = 30
+/** What is told of an error; the gateway cuts at this, too. */
+const MAX_MESSAGE_CHARS = 4_096
 
 /** Asks the gateway something; gives nothing where the link ended before the answer. */
 export type Ask = (command: string, payload: unknown, settle?: (error?: GatewayError) => void) => void
@@ -49,9 +53,8 @@ export class ToolCalls {
       const tool = this.#tools.get(String(frame['tool']))
       if (!tool) throw new Error(`There is no tool ${JSON.stringify(frame['tool'])} here.`)
       const args = await argumentsFor(tool, frame['args'])
-      const result = await tool.execute(args, { callId, signal, ...aboutRun(frame) })
-      assertSendable(result)
-      told = { command: 'tool.result', payload: { callId, result: result ?? null } }
+      const result = sendable(await tool.execute(args, { callId, signal, ...aboutRun(frame) }))
+      told = { command: 'tool.result', payload: { callId, result } }
     } catch (error) {
       told = { command: 'tool.error', payload: { callId, error: messageOf(error) } }
     }
@@ -83,17 +86,34 @@ function aboutRun(frame: Readonly<Record<string, unknown>>): {
   }
 }
 
-/** @throws TypeError where it is not JSON, Error where it is more than a frame holds */
-function assertSendable(result: unknown): void {
-  const text = JSON.stringify(result) ?? ''
-  if (text.length * MOST_BYTES_A_CHARACTER <= MAX_RESULT_BYTES) return
-  if (new TextEncoder().encode(text).length <= MAX_RESULT_BYTES) return
-  throw new Error(`The result takes more than ${MAX_RESULT_BYTES} bytes of JSON.`)
+/**
+ * The JSON of a result, which cannot say anything else when it is sent.
+ *
+ * @throws TypeError where it is not JSON, Error where it is more than a frame holds
+ */
+function sendable(result: unknown): unknown {
+  const text = JSON.stringify(result) ?? 'null'
+  const isSmall = text.length * MOST_BYTES_A_CHARACTER <= MAX_RESULT_BYTES
+  if (!isSmall && new TextEncoder().encode(text).length > MAX_RESULT_BYTES) {
+    throw new Error(`The result takes more than ${MAX_RESULT_BYTES} bytes of JSON.`)
+  }
+  const json: unknown = JSON.parse(text)
+  if (isDeeperThan(json, MAX_RESULT_DEPTH)) {
+    throw new Error(`The result is nested more than ${MAX_RESULT_DEPTH} levels deep.`)
+  }
+  return json
 }
 
+function isDeeperThan(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return levels === 0 || Object.values(value).some((inner) => isDeeperThan(inner, levels - 1))
+}
+
+/** Tools may throw anything, also what has no words or too many. */
 function messageOf(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error)
-  return message === '' ? 'The tool failed.' : message
+  const message = error instanceof Error ? error.message : error
+  if (typeof message !== 'string' || message === '') return 'The tool failed.'
+  return message.length > MAX_MESSAGE_CHARS ? `${message.slice(0, MAX_MESSAGE_CHARS - 1)}…` : message
 }
 
 function stopped(message: string): DOMException {

@@ -1,5 +1,5 @@
-import { type Answer, type ErrorBody, GatewayError } from '@turnpike/protocol'
-import { type Goodbye, goodbyeError } from '../inbound.ts'
+import type { GatewayError } from '@turnpike/protocol'
+import { type Goodbye, goodbyeError, refusalOf } from '../inbound.ts'
 import { type Link, type LinkAddress, type LinkEnd, type LinkHandlers, type Wire, LinkLost } from '../wire.ts'
 import type { WebSocketConstructor, WebSocketLike } from '../wires/websocket.ts'
 import { type Tool, registered } from './tool.ts'
@@ -17,9 +17,20 @@ export interface ToolWireOptions {
   readonly entity: string | undefined
 }
 
-/** The WebSocket at `/connections`. A link is open once the tools are registered. */
+/**
+ * The WebSocket at `/connections`. A link is open once the tools are registered.
+ *
+ * @throws TypeError where the parameters of a tool cannot be told as JSON Schema
+ */
 export function toolWire(options: ToolWireOptions): Wire {
-  return { name: 'websocket', open: (address, handlers) => new ToolLink(options, { address, handlers }) }
+  // Here, where whoever connects hears of it: in a listener it would take down the process.
+  const told = { ...options, list: options.tools.map(registered) }
+  return { name: 'websocket', open: (address, handlers) => new ToolLink(told, { address, handlers }) }
+}
+
+interface ToolLinkOptions extends ToolWireOptions {
+  /** The tools as the gateway is told of them. */
+  readonly list: readonly object[]
 }
 
 interface Waiting {
@@ -28,7 +39,7 @@ interface Waiting {
 }
 
 class ToolLink implements Link {
-  readonly #options: ToolWireOptions
+  readonly #options: ToolLinkOptions
   readonly #address: LinkAddress
   readonly #handlers: LinkHandlers
   readonly #socket: WebSocketLike
@@ -41,7 +52,7 @@ class ToolLink implements Link {
   #reached = false
   #ended = false
 
-  constructor(options: ToolWireOptions, link: { address: LinkAddress; handlers: LinkHandlers }) {
+  constructor(options: ToolLinkOptions, link: { address: LinkAddress; handlers: LinkHandlers }) {
     const { WebSocket, tools, entity } = options
     const { address, handlers } = link
     const { clock, url, ticket } = address
@@ -92,7 +103,7 @@ class ToolLink implements Link {
     if (token !== undefined && ticket === undefined) {
       this.#ask('auth', { token }, (error) => error && this.#end({ error }))
     }
-    this.#ask('tool.register', { tools: this.#options.tools.map(registered) }, (error) => {
+    this.#ask('tool.register', { tools: this.#options.list }, (error) => {
       if (error) return this.#end({ error })
       this.#beat()
       this.#handlers.onOpen()
@@ -131,8 +142,8 @@ class ToolLink implements Link {
     if (!waiting) return
     this.#waiting.delete(frame['id'])
     waiting.stop()
-    const answer = frame as unknown as Answer
-    waiting.settle(answer.ok ? undefined : GatewayError.from(answer.error satisfies ErrorBody))
+    const { ok, error } = frame
+    waiting.settle(ok === true ? undefined : refusalOf(error))
   }
 
   #end(end: Omit<LinkEnd, 'reached'>): void {

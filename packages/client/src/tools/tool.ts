@@ -62,12 +62,21 @@ export function tool<Args = Record<string, unknown>>(definition: ToolDefinition<
   return definition
 }
 
-/** A tool as the gateway is told of it. */
+/** A tool as the gateway is told of it: JSON. @throws TypeError where its parameters cannot be told as JSON Schema */
 export function registered({ name, description = '', parameters, needsApproval = false }: Tool): object {
-  const schema = isSchema(parameters)
-    ? parameters['~standard'].jsonSchema.input({ target: 'draft-07' })
-    : parameters
-  return { name, description, parameters: schema ?? { type: 'object', properties: {} }, needsApproval }
+  return { name, description, parameters: schemaOf(name, parameters), needsApproval }
+}
+
+function schemaOf(name: string, parameters: Tool['parameters']): unknown {
+  try {
+    const schema = isSchema(parameters)
+      ? parameters['~standard'].jsonSchema.input({ target: 'draft-07' })
+      : parameters
+    return JSON.parse(JSON.stringify(schema ?? { type: 'object', properties: {} }))
+  } catch (cause) {
+    const what = `The parameters of the tool ${JSON.stringify(name)} cannot be told as JSON Schema`
+    throw new TypeError(`${what}: ${cause instanceof Error ? cause.message : 'unknown'}`, { cause })
+  }
 }
 
 /** The arguments as the schema makes them. @throws Error naming what does not fit */

@@ -1,12 +1,6 @@
-import {
-  type Answer,
-  type CommandName,
-  type ErrorBody,
-  type PayloadOf,
-  GatewayError,
-} from '@turnpike/protocol'
+import type { Answer, CommandName, ErrorBody, PayloadOf } from '@turnpike/protocol'
 import { type ManagerOptions, type Socket, type SocketOptions, io } from 'socket.io-client'
-import { type Goodbye, goodbyeError, readEvent } from '../inbound.ts'
+import { type Goodbye, goodbyeError, readEvent, refusalOf } from '../inbound.ts'
 import { newId } from '../new-id.ts'
 import {
   type Link,
@@ -111,10 +105,10 @@ class SocketIoLink implements Link {
       this.#reached = true
       this.#handlers.onOpen()
     })
-    socket.on('connect_error', (error: Error & { data?: ErrorBody }) => {
+    socket.on('connect_error', ({ data }: Error & { data?: ErrorBody | null }) => {
       // Only the server's own refusals have data.
-      this.#reached = error.data !== undefined
-      this.#end(error.data ? { error: GatewayError.from(error.data) } : {})
+      this.#reached = data !== undefined && data !== null
+      this.#end(data ? { error: refusalOf(data) } : {})
     })
     socket.on('disconnect', () => this.#end({}))
     socket.onAny((name: string, payload: unknown) => this.#receive(name, payload))
@@ -149,10 +143,12 @@ class SocketIoLink implements Link {
     }
     const stop = this.#watch(deadlineMs)
     this.#waiting.add(once)
-    this.#socket.emit(command, payload, (answer: Answer) => {
+    this.#socket.emit(command, payload, (answer: Answer | null | undefined) => {
       if (!this.#waiting.has(once)) return
       this.#hear()
-      once(answer.ok ? { answer } : { error: GatewayError.from(answer.error) })
+      // What answers with nothing does not speak this protocol, or does no longer.
+      if (typeof answer !== 'object' || answer === null) return this.#end({})
+      once(answer.ok ? { answer } : { error: refusalOf(answer.error) })
     })
   }
 

@@ -1,5 +1,5 @@
 import { type CommandName, type PayloadOf, GatewayError } from '@turnpike/protocol'
-import { type Answered, type Goodbye, goodbyeError, readFrame } from '../inbound.ts'
+import { type Answered, type Goodbye, goodbyeError, readFrame, refusalOf } from '../inbound.ts'
 import { newId } from '../new-id.ts'
 import {
   type Link,
@@ -166,7 +166,7 @@ class WebSocketLink implements Link {
     if (!waiting) return
     this.#waiting.delete(id)
     waiting.stop()
-    waiting.settle(answer.ok ? { answer } : { error: GatewayError.from(answer.error) })
+    waiting.settle(answer.ok ? { answer } : { error: refusalOf(answer.error) })
   }
 
   /** The server does not say which frame it was. Said again, it would end the next connection as well. */
