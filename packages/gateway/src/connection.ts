@@ -9,12 +9,12 @@ import {
 import { ANONYMOUS } from './thread-ref.ts'
 import type { Admission, Presented } from './admission.ts'
 import { scheduleAt } from './expiry.ts'
+import { FramePace } from './frame-pace.ts'
 import type { Admitted } from './identity.ts'
 import { type Attachment, type Incoming, bytesOf } from './link.ts'
 import type { Logger } from './logger.ts'
 import { type Outcome, Session, type SessionOptions } from './session.ts'
 import type { TimerWheel } from './timer-wheel.ts'
-import { TokenBucket } from './token-bucket.ts'
 
 /** What came of a request: what to answer, and what goes on once that is written. */
 export interface Handled {
@@ -47,6 +47,8 @@ export interface ConnectionOptions extends Omit<
   readonly admitted?: Admitted | undefined
   /** @default {@link canonicalCommands} */
   readonly commands?: Commands | undefined
+  /** What it shares with others of the same client. @default one of its own */
+  readonly pace?: FramePace | undefined
   readonly onClose: () => void
 }
 
@@ -58,9 +60,7 @@ export interface ConnectionOptions extends Omit<
  */
 export class Connection implements Attachment {
   readonly #options: ConnectionOptions
-  readonly #bucket: TokenBucket
-  /** How much of going too fast is answered before the connection is closed. */
-  readonly #patience: TokenBucket
+  readonly #pace: FramePace
   readonly #stopDeadline: () => void
   readonly #leaveWaiting: () => void
   #stopExpiry: () => void = () => {}
@@ -78,8 +78,7 @@ export class Connection implements Attachment {
   constructor(options: ConnectionOptions) {
     this.#options = options
     const { admission, presented, limits, wheel } = options
-    this.#bucket = new TokenBucket(limits.framesPerSecond, limits.frameBurst)
-    this.#patience = new TokenBucket(limits.framesPerSecond, limits.refusedFrames)
+    this.#pace = options.pace ?? new FramePace(limits)
     this.#stopDeadline = wheel.schedule(limits.earlyMs, () =>
       this.goodbye(new GatewayError('auth-timeout', 'The connection was not authenticated in time.')),
     )
@@ -112,7 +111,7 @@ export class Connection implements Attachment {
     if (this.#closed) return
     const { frameUnitBytes, frameBurst, frameBytes } = this.#options.limits
     const units = Math.min(1 + Math.floor(incoming.bytes / frameUnitBytes), frameBurst)
-    if (!this.#bucket.take(units)) return this.#refuse(units, incoming)
+    if (!this.#pace.frames.take(units)) return this.#refuse(units, incoming)
     this.#inbox.push(incoming)
     this.#inboxBytes += incoming.bytes
     if (this.#isFull()) {
@@ -126,7 +125,7 @@ export class Connection implements Attachment {
 
   malformed(reason: string): void {
     if (this.#closed) return
-    if (this.#bucket.take()) this.#fail(undefined, null, new GatewayError('invalid-frame', reason))
+    if (this.#pace.frames.take()) this.#fail(undefined, null, new GatewayError('invalid-frame', reason))
     else this.#refuse(1)
   }
 
@@ -266,7 +265,7 @@ export class Connection implements Attachment {
     const retryAfterMs = Math.ceil((units * 1000) / framesPerSecond)
     const message = `At most ${framesPerSecond} frames a second, ${frameBurst} at once.`
     const error = new GatewayError('rate-limited', message, { retryAfterMs })
-    if (!this.#patience.take(units)) return this.goodbye(error)
+    if (!this.#pace.refusals.take(units)) return this.goodbye(error)
     this.#fail(incoming, incoming ? idOf(incoming) : null, error)
   }
 

@@ -39,7 +39,7 @@ export interface GatewayOptions
 }
 
 /** What a wire knows of a connection that it brings. */
-export type Accepted = Pick<ConnectionOptions, 'presented' | 'admitted' | 'commands'>
+export type Accepted = Pick<ConnectionOptions, 'presented' | 'admitted' | 'commands' | 'pace'>
 
 /** Node reports a socket as drained only where it held this much; a lower mark would wait for ever. */
 const SOCKET_MARK_BYTES = 65_536
@@ -62,6 +62,8 @@ export class Gateway {
   readonly entityTools: EntityTools
   readonly logger: Logger
   readonly #leavers = new Map<Leaver, { readonly wire: string; readonly isAdmitted: () => boolean }>()
+  /** Places of connections that are being let in. */
+  #reserved = 0
   #draining = false
 
   constructor(options: GatewayOptions) {
@@ -127,10 +129,25 @@ export class Gateway {
   /** @throws GatewayError `draining` | `too-many-connections` */
   assertRoom(): void {
     if (this.#draining) throw new GatewayError('draining', 'The server is shutting down.')
-    if (this.#leavers.size < this.limits.connections) return
+    if (this.#leavers.size + this.#reserved < this.limits.connections) return
     throw new GatewayError('too-many-connections', 'The server has all the connections it takes.', {
       retryAfterMs: 1_000,
     })
+  }
+
+  /**
+   * Keeps a place for a connection that is being let in, until what it returns is called.
+   *
+   * @throws GatewayError `draining` | `too-many-connections`
+   */
+  reserve(): () => void {
+    this.assertRoom()
+    this.#reserved++
+    let left = false
+    return () => {
+      if (!left) this.#reserved--
+      left = true
+    }
   }
 
   /**

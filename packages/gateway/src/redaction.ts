@@ -1,6 +1,7 @@
 import type { Logger } from './logger.ts'
 
 const HIDDEN = '[hidden]'
+const UNREADABLE = '[unreadable]'
 /** What is deeper is not logged. */
 const MAX_DEPTH = 8
 
@@ -12,7 +13,7 @@ export function loggerWithout(secret: string, logger: Logger): Logger {
   }
 }
 
-/** A copy in which a secret stands nowhere. What an error is made of is kept. */
+/** A copy in which a secret stands nowhere. What an error is made of is kept, as far as it can be read. */
 class Copy {
   /** As it is, in JSON, in a URL. */
   readonly #forms: readonly string[]
@@ -23,25 +24,49 @@ class Copy {
   }
 
   fieldsOf(value: object, depth = 0): object {
-    const fields = Object.entries(value)
-    return Object.fromEntries(fields.map(([name, field]) => [this.#text(name), this.of(field, depth + 1)]))
+    const names = readable(() => Object.keys(value))
+    if (names === UNREADABLE) return {}
+    const fields = names.map((name) => [this.#text(name), this.#fieldOf(value, name, depth)] as const)
+    return Object.fromEntries(fields)
   }
 
-  of(value: unknown, depth = 0): unknown {
+  /** Errors come from anywhere: to read one may fail, which must not end what is going on. */
+  #fieldOf(value: object, name: string, depth: number): unknown {
+    return readable(() => this.#of(Reflect.get(value, name), depth + 1))
+  }
+
+  #of(value: unknown, depth: number): unknown {
     if (typeof value === 'string') return this.#text(value)
     if (typeof value !== 'object' || value === null) return value
     // A graph is told once; bytes are not told at all.
     if (depth > MAX_DEPTH || this.#seen.has(value) || ArrayBuffer.isView(value)) return HIDDEN
     this.#seen.add(value)
-    if (Array.isArray(value)) return value.map((item) => this.of(item, depth + 1))
+    if (Array.isArray(value)) return Object.values(this.fieldsOf(value, depth))
     const fields = this.fieldsOf(value, depth)
-    if (!(value instanceof Error)) return fields
-    const { name, message, stack = '', cause } = value
-    const error = new Error(this.#text(message), { cause: this.of(cause, depth + 1) })
-    return Object.assign(error, fields, { name, stack: this.#text(stack) })
+    return value instanceof Error ? this.#errorOf(value, fields, depth) : fields
+  }
+
+  #errorOf(error: Error, fields: object, depth: number): Error {
+    const part = (name: 'name' | 'message' | 'stack'): string => textOf(this.#fieldOf(error, name, depth))
+    const copy = new Error(part('message'), { cause: this.#fieldOf(error, 'cause', depth) })
+    return Object.assign(copy, fields, { name: part('name'), message: copy.message, stack: part('stack') })
   }
 
   #text(text: string): string {
     return this.#forms.reduce((hidden, form) => hidden.replaceAll(form, HIDDEN), text)
+  }
+}
+
+/** What is no text, though it should be one. */
+function textOf(part: unknown): string {
+  if (typeof part === 'string') return part
+  return part === undefined || part === null ? '' : String(readable(() => JSON.stringify(part)))
+}
+
+function readable<Value>(read: () => Value): Value | typeof UNREADABLE {
+  try {
+    return read()
+  } catch {
+    return UNREADABLE
   }
 }

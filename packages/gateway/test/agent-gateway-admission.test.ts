@@ -86,6 +86,54 @@ describe('who a socket is of', () => {
   })
 })
 
+describe('a connection that the server recovers', () => {
+  const socketIo = { connectionStateRecovery: {} }
+  /** Who a client is before and after its connection was cut. */
+  async function recovered(options: Omit<AgentGatewayOptions, 'io'>, cut?: (server: AgentServer) => void) {
+    const server = await serveAgentGateway({ agents: { whoami }, ...options }, { socketIo })
+    const client = await server.connect({ auth: { token: 'ada' }, reconnection: true, reconnectionDelay: 1 })
+      .connected
+    // Only what Socket.IO sends itself gives a client a place to come back to.
+    server.io.of('/turnpike').emit('place')
+    await client.next('place')
+    cut?.(server)
+    const back = new Promise<void>((resolve) => client.socket.once('connect', resolve))
+    client.socket.io.engine.close()
+    await back
+    expect(client.socket.recovered).toBe(true)
+    return { server, client }
+  }
+
+  test.each<[string, AuthMiddleware, string]>([
+    ['socket.userId', (socket) => Object.assign(socket, { userId: 'ada' }), 'ada'],
+    ['socket.data', (socket) => (socket.data.userId = 'ada'), 'ada'],
+    ['nobody', () => {}, 'anonymous'],
+  ])('is of whom it was: %s', async (_title, set, id) => {
+    const authMiddleware: AuthMiddleware = (socket, next) => {
+      set(socket, next)
+      next()
+    }
+    const { server, client } = await recovered({ authMiddleware })
+    await using _ = server
+    const runId = await client.run('agent.run', { name: 'whoami', input: 'Hi' })
+    const { output } = await client.next('agent.done', runId)
+    expect(output).toMatchObject({ text: JSON.stringify({ id, roles: [], permissions: [] }) })
+  })
+
+  test('is left where nobody knows whom it was of', async () => {
+    const authMiddleware: AuthMiddleware = (socket, next) => {
+      Object.assign(socket, { userId: 'ada' })
+      next()
+    }
+    const { server, client } = await recovered({ authMiddleware }, ({ io }) => {
+      for (const socket of io.of('/turnpike').sockets.values()) socket.data = {}
+    })
+    await using _ = server
+    if (client.socket.connected) expect(await client.gone).toBe('io server disconnect')
+    expect(server.gateway.connectionCount).toBe(0)
+  })
+})
+
 describe('a middleware', () => {
   test('refuses with what it says', async () => {
     const authMiddleware: AuthMiddleware = (_socket, next) => next(new Error('Unauthorized'))

@@ -22,6 +22,8 @@ interface Settings {
   /** Makes the machine, where none is given. */
   readonly machine?: Partial<GatewayOptions>
   readonly socketIo?: Partial<ServerOptions>
+  /** Whether the Socket.IO server is put on its HTTP server behind all else. */
+  readonly late?: boolean
 }
 
 export interface AgentServer extends AsyncDisposable {
@@ -35,13 +37,14 @@ export interface AgentServer extends AsyncDisposable {
 /** An agent gateway on a free port, with a machine of its own unless it is given one. */
 export async function serveAgentGateway(
   options: Omit<AgentGatewayOptions, 'io'>,
-  { machine = {}, socketIo = {} }: Settings = {},
+  { machine = {}, socketIo = {}, late = false }: Settings = {},
 ): Promise<AgentServer> {
   const logger = recordingLogger()
   const gateway = options.gateway ?? testGateway([], { logger, ...machine })
   const server = createServer()
-  const sockets = new Server(server, socketIo)
+  const sockets = late ? new Server(socketIo) : new Server(server, socketIo)
   createAgentGateway({ registry: false, ...options, gateway, io: sockets })
+  if (late) sockets.attach(server)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   const clients: AgentClient[] = []

@@ -4,6 +4,7 @@ import { type SocketIoClient, connectSocketIo } from '@turnpike/testkit/socket-i
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { WebSocket } from 'ws'
+import { rawClient } from './raw-socket-io.ts'
 import { serveThreads } from './thread-server.ts'
 
 /** A limit that hostile input in bulk does not run into, where the rate is not what is tested. */
@@ -179,21 +180,6 @@ test('a client that does not take its answers over polling is not read without e
   expect(server.gateway.connectionCount).toBe(0)
 })
 
-/** A client that knows nothing of waiting: it sends what it has as soon as the transport is open. */
-async function rawClient(
-  baseUrl: string,
-  packets: readonly (string | Buffer)[],
-): Promise<{ said: string[]; socket: WebSocket }> {
-  const socket = new WebSocket(`${baseUrl.replace('http', 'ws')}/streaming/?EIO=4&transport=websocket`)
-  const said: string[] = []
-  socket.on('message', (data: Buffer) => said.push(data.toString()))
-  socket.on('open', () => {
-    for (const packet of packets) socket.send(packet)
-  })
-  await new Promise((resolve) => socket.once('message', resolve))
-  return { said, socket }
-}
-
 test('events right behind a connect wait for the verdict, in order, each namespace for its own', async () => {
   const verdicts = new Map<string, PromiseWithResolvers<{ id: string } | null>>()
   const authenticate = (token: string): Promise<{ id: string } | null> => {
@@ -203,7 +189,7 @@ test('events right behind a connect wait for the verdict, in order, each namespa
   }
   await using server = await serveThreads([countingAgent()], { authenticate })
   const agent = '/agents/counter/chat/stream'
-  const { said, socket } = await rawClient(server.baseUrl, [
+  const { said, socket } = await rawClient(`${server.baseUrl}/streaming`, [
     '40{"token":"slow"}',
     '421["thread.send",{"threadId":"a","message":"1"}]',
     '422["thread.send",{"threadId":"a","message":"1"}]',
@@ -227,7 +213,10 @@ test('events right behind a connect wait for the verdict, in order, each namespa
 test('nesting that no stock client could send exhausts nothing', async () => {
   await using server = await serveThreads([countingAgent()])
   const nested = `${'['.repeat(500_000)}${']'.repeat(500_000)}`
-  const { said, socket } = await rawClient(server.baseUrl, ['40', `421["thread.send",${nested}]`])
+  const { said, socket } = await rawClient(`${server.baseUrl}/streaming`, [
+    '40',
+    `421["thread.send",${nested}]`,
+  ])
   await expect.poll(() => said.some((packet) => packet.startsWith('431['))).toBe(true)
   expect(said.at(-1)).toContain('too-deep')
   socket.terminate()
@@ -235,7 +224,7 @@ test('nesting that no stock client could send exhausts nothing', async () => {
 
 test('who is refused had its early events for nothing, and hears why', async () => {
   await using server = await serveThreads([countingAgent()], { authenticate: async () => null })
-  const { said, socket } = await rawClient(server.baseUrl, [
+  const { said, socket } = await rawClient(`${server.baseUrl}/streaming`, [
     '40{"token":"x"}',
     '421["thread.send",{"message":"1"}]',
   ])
@@ -248,7 +237,7 @@ test('who is refused had its early events for nothing, and hears why', async () 
 test('a connection that is in no namespace is not kept', async () => {
   await using server = await serveThreads([countingAgent()], { limits: { earlyMs: 200 } })
   for (const packets of [[], ['40', '41']]) {
-    const { socket } = await rawClient(server.baseUrl, packets)
+    const { socket } = await rawClient(`${server.baseUrl}/streaming`, packets)
     await new Promise((resolve) => socket.once('close', resolve))
   }
 })
@@ -258,7 +247,7 @@ test('early events are bounded', async () => {
   await using server = await serveThreads([countingAgent()], { authenticate: () => never })
   const early = Array.from({ length: LIMITS.earlyFrames + 1 }, () => '42["run.cancel",{}]')
   for (const packets of [early, [`42["x","${'x'.repeat(LIMITS.earlyBytes)}"]`]]) {
-    const { socket } = await rawClient(server.baseUrl, ['40{"token":"x"}', ...packets])
+    const { socket } = await rawClient(`${server.baseUrl}/streaming`, ['40{"token":"x"}', ...packets])
     if (socket.readyState !== WebSocket.CLOSED) await new Promise((resolve) => socket.once('close', resolve))
   }
 })

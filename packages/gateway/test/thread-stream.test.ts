@@ -1,4 +1,7 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import type { Principal } from '@turnpike/agents'
+import { createThreadStream } from '@turnpike/gateway/thread-stream'
 import { type ThreadEvent, EVENT_TYPES, mintEventId, reduce } from '@turnpike/protocol'
 import { ALL_REPORTS, countingAgent, puppetAgent, scriptedAgent } from '@turnpike/testkit'
 import {
@@ -388,6 +391,26 @@ test('a server that shuts down ends the runs, says goodbye, and then closes', as
   await drained
   await expect(connectSocketIo({ url: server.baseUrl })).rejects.toMatchObject({ data: { code: 'draining' } })
 })
+
+test.each([['websocket'], ['polling']] as const)(
+  'a stream that closes says goodbye to who follows a run over %s',
+  async (transport) => {
+    const http = createServer()
+    await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve))
+    const agent = puppetAgent('puppet')
+    const stream = createThreadStream({ server: http, agents: [agent] })
+    const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`
+    await using client = await connectSocketIo({ url, transports: [transport] })
+    await client.request('thread.send', { threadId: 't', message: 'hi', agent: 'puppet' })
+    await (await agent.nextRun()).say('so far')
+    const closed = stream.close()
+    const frames = await client.inbox.until(({ type }) => type === 'goodbye')
+    expect(frames.at(-2)).toMatchObject({ type: 'finish', finishReason: 'interrupted', text: 'so far' })
+    expect(await client.closed).toBe('transport close')
+    await closed
+    await new Promise((resolve) => http.close(resolve))
+  },
+)
 
 test('connections are listed, and closed by request', async () => {
   await using server = await serveThreads([countingAgent()])

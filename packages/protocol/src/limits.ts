@@ -58,7 +58,7 @@ export const LIMITS = {
   /** Runs of one authenticated user that go on at once, and that wait for approval. Above: `too-many-runs`. */
   userRuns: 5,
   userParkedRuns: 50,
-  /** Requests a minute on one socket of the agent gateway, and of one user there. Above it: `rate-limited`; 0 is none. */
+  /** Requests a minute on one connection to the agent gateway, and of one user there. Above it: `rate-limited`; 0 is none. */
   socketRequestsPerMinute: 60,
   /** Entities that bring tools at once. Above it: `too-many-connections`. */
   entities: 1_000,

@@ -5,6 +5,10 @@ import { type Admitted, admittedFrom } from '../identity.ts'
 import { ANONYMOUS } from '../thread-ref.ts'
 import { presentedBy } from '../transports/socket-io-guard.ts'
 import { assertOrigin } from '../transports/socket-io-origins.ts'
+import { inPlace } from '../transports/socket-io-places.ts'
+
+/** Where a socket's own data has who it is of: the one thing that a server recovers. */
+const ADMITTED = 'turnpike'
 
 type Next = (error?: Error) => void
 
@@ -29,7 +33,7 @@ export class AgentGatewayAdmission {
   }
 
   readonly middleware = (socket: Socket, next: Next): void => {
-    this.#admit(socket).then(
+    inPlace(this.#options.gateway, socket, () => this.#admit(socket)).then(
       () => next(),
       (error: unknown) => next(this.#refusal(error)),
     )
@@ -37,22 +41,29 @@ export class AgentGatewayAdmission {
 
   /** Who a socket is of, once it is let in; undefined where that is not known. */
   admittedOf(socket: Socket): Admitted | undefined {
-    // A server that recovers connections lets them in without asking again.
-    return this.#admitted.get(socket) ?? identityOf(socket)
+    const { gateway, authMiddleware } = this.#options
+    // A server that recovers connections lets them in without asking again, as whoever they were.
+    const admitted = this.#admitted.get(socket) ?? recoveredOf(socket)
+    const isOpen = authMiddleware === undefined && !gateway.admission.isRequired
+    return admitted ?? (isOpen ? { principal: ANONYMOUS } : undefined)
   }
 
   async #admit(socket: Socket): Promise<void> {
+    await assertOrigin(this.#options.gateway, socket)
+    const admitted = await this.#decide(socket)
+    this.#admitted.set(socket, admitted)
+    if (socket.nsp.server._opts.connectionStateRecovery) socket.data[ADMITTED] = admitted
+  }
+
+  async #decide(socket: Socket): Promise<Admitted> {
     const { gateway, authMiddleware } = this.#options
     const { admission } = gateway
-    await assertOrigin(gateway, socket)
-    gateway.assertRoom()
     const isDecided = authMiddleware === undefined && !admission.isRequired
     if (!isDecided) admission.connections.assertRoom()
     const leave = admission.connections.enter()
     try {
       if (authMiddleware) await this.#verdict(socket, authMiddleware)
-      const admitted = identityOf(socket) ?? (await admission.admit(presentedBy(gateway, socket)))
-      this.#admitted.set(socket, admitted)
+      return identityOf(socket) ?? (await admission.admit(presentedBy(gateway, socket)))
     } finally {
       leave()
     }
@@ -78,6 +89,20 @@ export class AgentGatewayAdmission {
     return connectError(
       new GatewayError('internal', 'There was no verdict on the connection. Try again.', { cause: error }),
     )
+  }
+}
+
+/** Whom a server says that a connection was of which it recovers. */
+function recoveredOf(socket: Socket): Admitted | undefined {
+  const told: unknown = isObject(socket.data) ? socket.data[ADMITTED] : undefined
+  if (!socket.recovered || !isObject(told) || !isObject(told['principal'])) return undefined
+  const { principal, expiresAt } = told
+  if (principal['id'] === ANONYMOUS.id) return { principal: ANONYMOUS }
+  try {
+    return admittedFrom({ ...principal, expiresAt })
+  } catch {
+    // An app may have written anything there.
+    return undefined
   }
 }
 

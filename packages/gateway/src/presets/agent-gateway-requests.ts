@@ -54,7 +54,7 @@ export class AgentGatewayRequests {
   of(socket: Socket): Commands {
     return async (request, session) => {
       try {
-        if (!UNCOUNTED.has(request.command)) await this.#options.limits.take(socket.id, session.principal)
+        if (!UNCOUNTED.has(request.command)) await this.#options.limits.take(socket, session.principal)
         const listing = this.#listings.get(request.command)
         if (listing) return { answer: listing(request.payload) }
         return await this.#execute(request, session, socket)

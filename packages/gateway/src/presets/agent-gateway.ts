@@ -2,6 +2,7 @@ import type { ToolDef } from '@turnpike/agents'
 import { agentGateway } from '@turnpike/protocol/agent-gateway'
 import type { Server } from 'socket.io'
 import type { Gateway } from '../gateway.ts'
+import { holdEarlyPackets } from '../transports/early-packets.ts'
 import { serveSocket } from '../transports/socket-io.ts'
 import { type AuthMiddleware, AgentGatewayAdmission } from './agent-gateway-admission.ts'
 import { type Served, Catalogue } from './agent-gateway-catalogue.ts'
@@ -24,7 +25,7 @@ export interface AgentGatewayOptions extends Served {
   readonly toolkits?: readonly Toolkit[]
   /** The same by name; one of these wins over a toolkit's of the same name. */
   readonly toolLibrary?: Readonly<Record<string, ToolDef>>
-  /** Of one socket, and of one user over all sockets; 0 is no limit. @default 60 */
+  /** Of one connection, and of one user over all of them; 0 is no limit. @default 60 */
   readonly maxRequestsPerMinute?: number
   /** The machine behind. @default one that all presets of this process share, in memory */
   readonly gateway?: Gateway
@@ -48,10 +49,11 @@ export function createAgentGateway(options: AgentGatewayOptions): void {
   gateway.runs.alsoFind((name = '') => catalogue.findByOwnName(name))
   openSoon(gateway)
   const sockets = io.of(namespace)
+  holdEarlyPackets(io, gateway.limits, (name) => name === sockets.name)
   sockets.use(admission.middleware)
   sockets.on('connection', (socket) => {
-    socket.on('disconnect', () => void limits.forget(socket.id))
     const admitted = admission.admittedOf(socket)
+    if (!admitted) return void socket.disconnect()
     serveSocket(gateway, socket, { dialect: agentGateway, admitted, commands: requests.of(socket) })
   })
 }

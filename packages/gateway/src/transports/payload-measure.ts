@@ -15,6 +15,8 @@ export function measure(payload: unknown): Measure {
   let level: object[] = []
   const take = (value: unknown, into: object[]): void => {
     if (typeof value === 'string') bytes += value.length + 2
+    // Most are short, and there may be many.
+    else if (typeof value === 'number') bytes += 2
     else if (typeof value !== 'object' || value === null) bytes += 4
     else if (value instanceof ArrayBuffer || ArrayBuffer.isView(value)) {
       isBinary = true

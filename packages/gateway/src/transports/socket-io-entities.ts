@@ -20,7 +20,7 @@ const served = new WeakSet<Server>()
 export function serveEntities(gateway: Gateway, io: Server): void {
   if (served.has(io)) return
   served.add(io)
-  holdEarlyPackets(io, gateway.limits)
+  holdEarlyPackets(io, gateway.limits, (name) => name === NAMESPACE)
   const namespace = io.of(NAMESPACE)
   guardNamespace(namespace, gateway)
   namespace.on('connection', (socket) => serveEntity(gateway, socket))

@@ -4,6 +4,7 @@ import type { Presented } from '../admission.ts'
 import type { Gateway } from '../gateway.ts'
 import type { Admitted } from '../identity.ts'
 import { assertOrigin } from './socket-io-origins.ts'
+import { inPlace } from './socket-io-places.ts'
 
 /** What a refused connect is answered with: `err.data` of the client's `connect_error`. */
 class ConnectError extends Error {
@@ -29,13 +30,14 @@ export function guardNamespace(
   check: (socket: Socket) => void = () => {},
 ): void {
   namespace.use((socket, next) => {
-    const decided = async (): Promise<void> => {
+    const decide = async (): Promise<void> => {
       await assertOrigin(gateway, socket)
-      gateway.assertRoom()
+      const admitted = await admit(gateway, socket)
+      // Only now: what there is, is nothing to tell to strangers.
       check(socket)
-      verdicts.set(socket, await admit(gateway, socket))
+      verdicts.set(socket, admitted)
     }
-    decided().then(
+    inPlace(gateway, socket, decide).then(
       () => next(),
       (error: unknown) => next(new ConnectError(reported(gateway, error))),
     )

@@ -23,10 +23,18 @@ export function obeysGateway(io: Server): void {
  */
 export async function assertOrigin(gateway: Gateway, socket: Socket): Promise<void> {
   const io = socket.nsp.server
+  if (isScripted(socket.handshake.query)) {
+    throw new GatewayError('origin-not-allowed', 'JSONP is not served: it tells of no origin.')
+  }
   const { origin, host } = socket.request.headers
   if (!ours.has(io) && (origin === undefined || isPageOf(origin, host))) return
   if (!ours.has(io) && (await isAllowedBy(io, socket, origin))) return
   gateway.admission.assertOrigin(socket.request.headers)
+}
+
+/** Whether polling is asked for as a script, which any page may load. */
+export function isScripted(query: object): boolean {
+  return 'j' in query
 }
 
 function isPageOf(origin: string, host: string | undefined): boolean {

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import type { Server as HttpServer } from 'node:http'
+import type { Server as HttpServer, IncomingMessage } from 'node:http'
 import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises'
 import {
   type ServerOptions as EngineOptions,
@@ -9,8 +9,9 @@ import {
 import { Server } from 'socket.io'
 import { type ServerOptions as WebSocketOptions, WebSocketServer } from 'ws'
 import type { Gateway } from '../gateway.ts'
+import { holdEarlyPackets } from './early-packets.ts'
 import { requestRouter } from './request-router.ts'
-import { obeysGateway } from './socket-io-origins.ts'
+import { isScripted, obeysGateway } from './socket-io-origins.ts'
 import { upgradeRouter } from './upgrade-router.ts'
 
 /** Time that a peer has to answer a close. */
@@ -33,10 +34,15 @@ export function attachSocketIo(server: HttpServer, gateway: Gateway, path: strin
   const engine: Engine = new Engine({
     ...engineOptions(gateway),
     // What has joined no namespace is counted here only, and cut by the time for that.
-    allowRequest: (_request, decide) => {
+    allowRequest: (request, decide) => {
+      if (isScripted(queryOf(request))) return decide('JSONP is not served.', false)
       const isFull = engine.clientsCount >= connections + earlyConnections
       decide(isFull ? 'Too many connections.' : null, !isFull)
     },
+  })
+  // A handshake is let through: the namespaces look at where it is from, and can say why they refuse it.
+  engine.use((request: IncomingMessage, _response: unknown, next: (error?: Error) => void) => {
+    next('sid' in queryOf(request) && !isFromAllowed(gateway, request) ? new Error('foreign') : undefined)
   })
   const io = new Server({
     serveClient: false,
@@ -46,6 +52,8 @@ export function attachSocketIo(server: HttpServer, gateway: Gateway, path: strin
   })
   io.bind(engine)
   obeysGateway(io)
+  // All that is joined here, or asked for in vain.
+  holdEarlyPackets(io, gateway.limits, () => true)
   const connected = new Set<EngineConnection>()
   engine.on('connection', (connection: EngineConnection) => {
     // Else it waits for half a minute for a client that does not poll any more, and the process with it.
@@ -103,14 +111,24 @@ function engineOptions(gateway: Gateway): EngineOptions {
 }
 
 /** Pages of allowed origins may poll. Who is refused here is refused by the namespaces as well, whatever it can read. */
-function corsOf({ admission }: Gateway): NonNullable<EngineOptions['cors']> {
+function corsOf(gateway: Gateway): NonNullable<EngineOptions['cors']> {
   return (request, decide) => {
-    let isAllowed = true
-    try {
-      admission.assertOrigin(request.headers)
-    } catch {
-      isAllowed = false
-    }
-    decide(null, { origin: isAllowed, methods: ['GET', 'POST'], credentials: admission.usesCookies })
+    const { usesCookies } = gateway.admission
+    const origin = isFromAllowed(gateway, request)
+    decide(null, { origin, methods: ['GET', 'POST'], credentials: usesCookies })
   }
+}
+
+function isFromAllowed({ admission }: Gateway, { headers }: Pick<IncomingMessage, 'headers'>): boolean {
+  try {
+    admission.assertOrigin(headers)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** What the engine has read of a request already; the published types keep it to themselves. */
+function queryOf(request: object): object {
+  return '_query' in request && typeof request._query === 'object' && request._query ? request._query : {}
 }

@@ -3,8 +3,10 @@ import type { DuplexDialect, Request } from '@turnpike/protocol/wire'
 import type { Socket } from 'socket.io'
 import type { Accepted, Gateway } from '../gateway.ts'
 import type { Connection } from '../connection.ts'
+import { FramePace } from '../frame-pace.ts'
 import { type Measure, measure } from './payload-measure.ts'
 import { SocketIoLink } from './socket-io-link.ts'
+import { settled } from './socket-io-places.ts'
 
 /** How a socket is served; `presented` is a credential to be checked, `admitted` who it is where that is settled. */
 export interface SocketOptions extends Accepted {
@@ -13,6 +15,8 @@ export interface SocketOptions extends Accepted {
   /** Requests as if they had come before all others, without an ack. */
   readonly first?: readonly Omit<Request, 'id'>[]
 }
+
+const paces = new WeakMap<Gateway, WeakMap<Socket['conn'], FramePace>>()
 
 /**
  * Puts one Socket.IO socket of one namespace on the gateway; called in the handler of `connection`, without waiting.
@@ -24,7 +28,8 @@ export function serveSocket(gateway: Gateway, socket: Socket, options: SocketOpt
   const { dialect, first = [], ...accepted } = options
   const { packetBytes } = gateway.limits
   const link = new SocketIoLink(socket, gateway)
-  const connection = gateway.accept(link, dialect, accepted)
+  const connection = gateway.accept(link, dialect, { ...accepted, pace: paceOf(gateway, socket.conn) })
+  settled(socket)
   link.attach(connection)
   for (const { command, payload } of first) {
     connection.request({ bytes: 0, read: () => ({ id: command, command, payload }), answer: undefined })
@@ -48,6 +53,15 @@ export function serveSocket(gateway: Gateway, socket: Socket, options: SocketOpt
     connection.request({ bytes: Math.min(measured.bytes, packetBytes), read, answer: ack })
   })
   return connection
+}
+
+/** All sockets of a connection share it, one after the other as well: to join again is no way to send more. */
+function paceOf(gateway: Gateway, connection: Socket['conn']): FramePace {
+  const known = paces.get(gateway) ?? new WeakMap<Socket['conn'], FramePace>()
+  paces.set(gateway, known)
+  const pace = known.get(connection) ?? new FramePace(gateway.limits)
+  known.set(connection, pace)
+  return pace
 }
 
 /** Takes the ack off the arguments, where there is one. JSON has no functions: it can only be Socket.IO's. */

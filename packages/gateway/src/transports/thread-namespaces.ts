@@ -9,16 +9,21 @@ import { admittedBy, guardNamespace, presentedBy } from './socket-io-guard.ts'
 import { serveSocket } from './socket-io.ts'
 
 const AGENT_NAMESPACE = /^\/agents\/([^/]+)\/chat\/stream$/
+/** A name that no agent has. */
+const NO_AGENT = ''
 
 /** Serves the namespaces of wire 3 that people talk to agents in: `/`, and one for each agent. */
 export function serveThreadNamespaces(gateway: Gateway, io: Server): void {
-  holdEarlyPackets(io, gateway.limits)
+  holdEarlyPackets(io, gateway.limits, (name) => name === '/' || agentOf(name) !== undefined)
   serve(io.of('/'), gateway)
   const agents = io.of((name, _auth, decide) => {
-    const agent = agentOf(name)
-    // To refuse a name with a reason, its namespace has to be made; nobody may fill a server with them that keeps them.
-    const isKept = !io._opts.cleanupEmptyChildNamespaces && agent !== undefined && !gateway.agents.get(agent)
-    decide(null, agent !== undefined && !isKept)
+    if (agentOf(name) === undefined) return decide(null, false)
+    const settings = io._opts
+    const { cleanupEmptyChildNamespaces: isCleaned = false } = settings
+    // To refuse a name with a reason its namespace is made; it must not stay, whatever becomes of those of the app.
+    settings.cleanupEmptyChildNamespaces = true
+    decide(null, true)
+    settings.cleanupEmptyChildNamespaces = isCleaned
   })
   serve(agents, gateway)
 }
@@ -41,10 +46,13 @@ function serve(namespace: Namespace, gateway: Gateway): void {
 /** The agent that a namespace is of; none for `/`. */
 function agentOf(namespace: string): string | undefined {
   const name = AGENT_NAMESPACE.exec(namespace)?.[1]
+  if (name === undefined) return undefined
   try {
-    return name && decodeURIComponent(name)
+    const agent = decodeURIComponent(name)
+    // Each spelling would be a namespace of its own, with its own copy of all that is told there.
+    return encodeURIComponent(agent) === name ? agent : NO_AGENT
   } catch {
-    return name
+    return NO_AGENT
   }
 }
 
