@@ -5,6 +5,7 @@ import type { Principal } from '@turnpike/agents'
 import { Access, type AccessOptions } from './access.ts'
 import { Admission, type AdmissionOptions, type Presented } from './admission.ts'
 import { ApprovalDesk } from './approvals.ts'
+import { type UserBudget, Budgets } from './budgets.ts'
 import { type ConnectionOptions, Connection } from './connection.ts'
 import { type FarewellOptions, type Leaver, farewell } from './farewell.ts'
 import { EntityTools } from './entity-tools.ts'
@@ -31,6 +32,8 @@ export interface GatewayOptions
   readonly limits?: Partial<
     Omit<Limits, 'jsonDepth' | 'idChars' | 'messageParts' | 'reasonChars' | 'apiKeyChars'>
   >
+  /** What the runs of each user may take. @default as much as they like, within the limits */
+  readonly budget?: UserBudget | undefined
   /** What happens to a message for a busy thread. @default 'enqueue' */
   readonly whenBusy?: WhenBusy
   readonly logger?: Logger
@@ -94,7 +97,8 @@ export class Gateway {
       logger,
     })
     const { users, metrics, approvals: desk, entityTools: remoteTools } = this
-    const parts = { log, store, limits, users, wheel, logger, desk, metrics, remoteTools }
+    const budgets = new Budgets(store.runs, options.budget)
+    const parts = { log, store, limits, users, budgets, wheel, logger, desk, metrics, remoteTools }
     this.runs = new Runs({ ...parts, findAgent, whenBusy, telemetry: options.telemetry })
   }
 

@@ -6,6 +6,7 @@ import {
   type EventOf,
   type EventPayload,
   type Message,
+  type Usage,
   GatewayError,
   textOf,
 } from '@turnpike/protocol'
@@ -20,7 +21,7 @@ import { createRunContext } from './run-context.ts'
 import { RunJournal, type RunJournalOptions } from './run-journal.ts'
 import type { RunObserver } from './run-observer.ts'
 import { type Progress, RunRecorder } from './run-recorder.ts'
-import type { ApprovalRecord, RunRecord, Store } from './store.ts'
+import type { ApprovalRecord, RunChange, RunRecord, Store } from './store.ts'
 import type { EventDraft } from './thread-window.ts'
 
 export interface RunOptions extends Omit<RunJournalOptions, 'run' | 'store' | 'current'> {
@@ -90,7 +91,7 @@ export class Run {
       ...options,
       run: record,
       store: options.store.runs,
-      current: () => ({ background: this.#operations.latest }),
+      current: () => ({ background: this.#operations.latest, ...this.#usageSoFar }),
     })
     this.#approvals = new RunApprovals({ desk, run: record, log, onAllDecided: () => this.#resume() })
     this.#operations = new BackgroundOperations({
@@ -405,13 +406,19 @@ export class Run {
       // The thread is free at once; the messages go to the store, and until then the log has them.
       this.#options.onEnd(this)
       const usage = terminal.type === 'finish' ? terminal.usage : this.#recorder.usage
-      await this.#journal.write({ state, endSeq, parked: null, usage })
+      await this.#journal.write({ state, endSeq, parked: null, ...(isSomething(usage) && { usage }) })
     } catch (error) {
       this.#options.onEnd(this)
       throw error
     } finally {
       this.#rested.resolve()
     }
+  }
+
+  /** Counted before the run has ended, so that a budget knows of it, also where the process dies. */
+  get #usageSoFar(): Pick<RunChange, 'usage'> {
+    const { usage } = this.#recorder
+    return this.#state !== 'ended' && isSomething(usage) ? { usage } : {}
   }
 
   #createRecorder(progress?: Progress): RunRecorder {
@@ -479,6 +486,10 @@ export class Run {
     this.#stopTimer()
     this.#stopTimer = this.#options.wheel.schedule(delayMs, task)
   }
+}
+
+function isSomething({ inputTokens, outputTokens }: Usage): boolean {
+  return inputTokens + outputTokens > 0
 }
 
 function updateOf(background: EventOf<'run-update'>['background']): EventPayload & { type: 'run-update' } {

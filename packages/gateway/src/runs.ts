@@ -10,8 +10,9 @@ import {
   GatewayError,
   textOf,
 } from '@turnpike/protocol'
-import { type ThreadKey, type ThreadRef, ownedKey } from './thread-ref.ts'
+import { type ThreadKey, type ThreadRef, ANONYMOUS, ownedKey } from './thread-ref.ts'
 import type { ApprovalDesk } from './approvals.ts'
+import { type Budgets, type Payer, isSamePayer } from './budgets.ts'
 import type { EventLog } from './event-log.ts'
 import { readHistory } from './history.ts'
 import { Lane } from './lane.ts'
@@ -32,6 +33,7 @@ export interface RunsOptions {
   readonly store: Store
   readonly limits: Limits
   readonly users: UserLimits
+  readonly budgets: Budgets
   readonly wheel: TimerWheel
   readonly logger: Logger
   readonly metrics: Metrics
@@ -52,6 +54,8 @@ export interface SendSettings {
   readonly apiKey?: string
   /** Where the wire has names of its own. @default what the gateway serves */
   readonly findAgent?: FindAgent
+  /** Whom the sender says it is for. It counts where the sender is anonymous; who has authenticated pays. */
+  readonly chargedTo?: string
 }
 
 /** A message to be answered in a thread that its sender may write to. */
@@ -237,7 +241,7 @@ export class Runs {
   async #find(request: SendRequest, ids: Pick<RunRecord, 'id' | 'fingerprint'>): Promise<Sent> {
     const { thread, payload } = request
     const record = payload.runId && (await this.#options.store.runs.find(thread.owner, ids.id))
-    if (!record) return this.#take(request, ids)
+    if (!record) return this.#spend(request, ids)
     assertSame(record, { threadId: payload.threadId, fingerprint: ids.fingerprint })
     const { endSeq, startSeq = endSeq } = record
     if (startSeq === undefined || endSeq === undefined) throw draining()
@@ -247,15 +251,29 @@ export class Runs {
     return { thread: record.thread, runId: record.id, status: 'started', started, ended }
   }
 
+  #spend(request: SendRequest, ids: Pick<RunRecord, 'id' | 'fingerprint'>): Promise<Sent> {
+    const payer = payerOf(request)
+    const stored = (): Promise<unknown> => {
+      const runs = [...this.#unended, ...this.#settling].filter(({ record }) => isSamePayer(record, payer))
+      return Promise.all(runs.map((run) => run.stored))
+    }
+    return this.#options.budgets.spend(payer, { stored, takeOn: () => this.#take(request, ids) })
+  }
+
   async #take(request: SendRequest, ids: Pick<RunRecord, 'id' | 'fingerprint'>): Promise<Sent> {
-    const { users, store } = this.#options
+    const { users, budgets, store } = this.#options
     const { principal, thread, payload, apiKey, findAgent = this.#options.findAgent } = request
     const agent = findAgent(payload.agent)
     if (!agent) throw new GatewayError('unknown-agent', 'There is no agent of that name.')
     const lane = this.#laneOf(thread)
     const whenBusy = payload.whenBusy ?? this.#options.whenBusy
     lane.assertRoom(whenBusy)
-    if (!lane.isBusy || whenBusy === 'interrupt') users.assertRun(principal, this.#runsOf(principal, lane))
+    if (!lane.isBusy || whenBusy === 'interrupt') {
+      const payer = payerOf(request)
+      const has = this.#runsOf(payer, lane)
+      users.assertRun(principal, has)
+      budgets.assertRoom(payer, has.going)
+    }
     const record = recordOf(request, { ...ids, agent: this.#nameOf(agent) })
     const created = Promise.withResolvers<void>()
     // By the name that was asked for: what it is called in the record may be another one on this wire.
@@ -370,12 +388,12 @@ export class Runs {
     if (lane?.isEmpty) this.#lanes.delete(key)
   }
 
-  /** The runs of a principal, but for the active one of a lane that another is to take the place of. */
-  #runsOf({ id }: Principal, freed: Lane): { going: number; parked: number } {
+  /** The runs of a user, but for the active one of a lane that another is to take the place of. */
+  #runsOf(payer: Payer, freed: Lane): { going: number; parked: number } {
     let going = 0
     let parked = 0
     for (const run of this.#unended) {
-      if (run.record.principal.id !== id || freed.isActive(run)) continue
+      if (!isSamePayer(run.record, payer) || freed.isActive(run)) continue
       if (run.state === 'parked') parked++
       else if (this.#lanes.get(run.thread.key)?.isActive(run)) going++
     }
@@ -408,10 +426,13 @@ function assertSame(
   throw new GatewayError('run-id-conflict', 'This run id was used with another thread or message.')
 }
 
-function recordOf(
-  { principal, thread, payload }: SendRequest,
-  of: Pick<RunRecord, 'id' | 'fingerprint' | 'agent'>,
-): RunRecord {
+/** Who has authenticated pays, whatever it says. */
+function payerOf({ principal, chargedTo }: SendRequest): Payer {
+  return { principal, ...(principal.id === ANONYMOUS.id && chargedTo !== undefined && { chargedTo }) }
+}
+
+function recordOf(request: SendRequest, of: Pick<RunRecord, 'id' | 'fingerprint' | 'agent'>): RunRecord {
+  const { thread, payload } = request
   const { message } = payload
   const input: Message = {
     id: randomUUID(),
@@ -421,7 +442,7 @@ function recordOf(
     status: 'done',
     createdAt: Date.now(),
   }
-  return { ...of, thread, principal, input, messageId: randomUUID(), state: 'queued' }
+  return { ...of, ...payerOf(request), thread, input, messageId: randomUUID(), state: 'queued' }
 }
 
 function sentOf({ thread, id, started, ended }: Run): Omit<Sent, 'status'> {

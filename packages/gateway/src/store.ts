@@ -100,6 +100,8 @@ export interface RunRecord extends RunChange {
   readonly agent: string
   /** Who sent the message. */
   readonly principal: Principal
+  /** Whom an anonymous sender sent it for, and whose budget it is taken from. */
+  readonly chargedTo?: string
   /** Tells a repeated request from another one of the same id. */
   readonly fingerprint: string
   readonly input: Message
@@ -111,6 +113,8 @@ export interface RunRecord extends RunChange {
 /** What runs have used. */
 export interface UsageTotal extends Usage {
   readonly runs: number
+  /** When the first of them was made; absent where there is none. */
+  readonly firstAt?: number
 }
 
 export interface RunStore {
@@ -128,8 +132,12 @@ export interface RunStore {
   find(owner: string, id: string): Promise<RunRecord | undefined>
   /** Runs that have not ended, and those ended whose background operations have not; in the order they were made. */
   unfinished(): Promise<readonly RunRecord[]>
-  /** What the runs that a principal sent have used since a time (ms), by when they were made. */
-  usage(principalId: string, since: number): Promise<UsageTotal>
+  /**
+   * What the runs that a principal sent have used since a time (ms), by when they were made.
+   *
+   * @param chargedTo - Given, only those count that were charged to it.
+   */
+  usage(principalId: string, since: number, chargedTo?: string): Promise<UsageTotal>
   /** As {@link ThreadStore.owners}. */
   owners(id: string): Promise<readonly string[]>
 }

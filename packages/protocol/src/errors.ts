@@ -36,6 +36,7 @@ export const ERRORS = {
   'payload-too-large': { http: 413, close: 1009, retry: 'never' },
   'early-overflow': { http: 429, close: 4429, retry: 'never' },
   'rate-limited': { http: 429, close: 4529, retry: 'after-delay' },
+  'budget-exhausted': { http: 429, retry: 'after-delay' },
   'too-many-runs': { http: 429, retry: 'after-delay' },
   'too-many-subscriptions': { http: 429, retry: 'never' },
   'too-many-connections': { http: 503, close: 4513, retry: 'after-delay' },

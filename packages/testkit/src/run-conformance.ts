@@ -193,10 +193,34 @@ export function runConformance(open: () => Promise<Store>): void {
       await store.runs.update({ thread, id }, { usage })
       vi.setSystemTime(Date.now() + 1_000)
     }
-    expect(await store.runs.usage('bob', 0)).toEqual({ runs: 2, inputTokens: 20, outputTokens: 2 })
-    expect(await store.runs.usage('bob', 1_001_000)).toEqual({ runs: 1, ...usage })
-    expect(await store.runs.usage('eve', 0)).toEqual({ runs: 1, ...usage })
+    const both = { runs: 2, firstAt: 1_000_000, inputTokens: 20, outputTokens: 2 }
+    expect(await store.runs.usage('bob', 0)).toEqual(both)
+    expect(await store.runs.usage('bob', 1_001_000)).toEqual({ runs: 1, firstAt: 1_001_000, ...usage })
+    expect(await store.runs.usage('eve', 0)).toEqual({ runs: 1, firstAt: 1_002_000, ...usage })
     expect(await store.runs.usage('nobody', 0)).toEqual({ runs: 0, inputTokens: 0, outputTokens: 0 })
+  })
+
+  test('usage may be of those that a run was charged to, of one sender', async () => {
+    await using bench = await setUpStore(open)
+    const { store, thread } = bench
+    const usage = { inputTokens: 10, outputTokens: 1 }
+    const runs = [
+      ['a', { principal: { id: 'anonymous' }, chargedTo: 'bob' }],
+      ['b', { principal: { id: 'anonymous' }, chargedTo: '__proto__' }],
+      ['c', { principal: { id: 'anonymous' } }],
+      ['d', { principal: { id: 'bob' } }],
+    ] as const
+    for (const [id, change] of runs) {
+      await store.runs.create(runOf(thread, id, change))
+      await store.runs.update({ thread, id }, { usage })
+    }
+    expect(await store.runs.usage('anonymous', 0, 'bob')).toMatchObject({ runs: 1, ...usage })
+    expect(await store.runs.usage('anonymous', 0, '__proto__')).toMatchObject({ runs: 1, ...usage })
+    expect(await store.runs.usage('anonymous', 0, 'eve')).toMatchObject({ runs: 0, inputTokens: 0 })
+    expect(await store.runs.usage('anonymous', 0)).toMatchObject({ runs: 3 })
+    expect(await store.runs.usage('bob', 0)).toMatchObject({ runs: 1, ...usage })
+    expect(await store.runs.find(thread.owner, 'a')).toMatchObject({ chargedTo: 'bob' })
+    expect(await store.runs.find(thread.owner, 'c')).not.toHaveProperty('chargedTo')
   })
 
   test('twenty changes at once are all made', async () => {

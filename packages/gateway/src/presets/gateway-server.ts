@@ -1,15 +1,14 @@
-import { type Server, createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { type HttpBindings, getRequestListener } from '@hono/node-server'
+import type { Server } from 'node:http'
+import type { HttpBindings } from '@hono/node-server'
 import { threadStream } from '@turnpike/protocol/thread-stream'
 import type { Hono } from 'hono'
-import { type GatewayOptions, Gateway } from '../gateway.ts'
-import { MemoryLog } from '../logs/memory.ts'
-import { sqliteStore } from '../stores/sqlite.ts'
+import type { Gateway, GatewayOptions } from '../gateway.ts'
 import { addMetrics } from '../transports/http-metrics.ts'
+import { closeServer, listenOn, serverOf } from '../transports/http-server.ts'
 import { httpRoutes } from '../transports/http.ts'
 import { attachEntities } from '../transports/websocket-entities.ts'
 import { attachWebSocket } from '../transports/websocket.ts'
+import { gatewayOf } from './shared-gateway.ts'
 
 interface Routes {
   /** Serves `GET /metrics`; where anybody has to authenticate, to who has the permission `metrics`. @default false */
@@ -42,47 +41,24 @@ export function createGatewayServer(options: GatewayServerOptions = {}): Gateway
   const app = httpRoutes(gateway, threadStream)
   const stopMeasuring = options.metrics ? addMetrics(app, gateway) : undefined
   options.routes?.(app)
-  const answer = getRequestListener(app.fetch, { overrideGlobalObjects: false })
-  const server = createServer(
-    // Node gives a request far longer than an honest client needs.
-    { headersTimeout: 10_000, requestTimeout: 30_000, connectionsCheckingInterval: 2_000 },
-    (request, response) => void answer(request, response),
-  )
+  const server = serverOf(app)
   attachWebSocket(server, gateway, { path: '/stream', dialect: threadStream, subprotocol: 'turnpike.v1' })
   attachEntities(server, gateway)
 
   return {
     gateway,
     server,
-    async listen(port = 3000, host = '127.0.0.1') {
+    async listen(port = 3000, host) {
       await gateway.open()
-      await new Promise<void>((resolve, reject) => {
-        server.once('error', reject)
-        server.listen(port, host, () => {
-          server.off('error', reject)
-          resolve()
-        })
-      })
-      const { address, family, port: taken } = server.address() as AddressInfo
-      return `http://${family === 'IPv6' ? `[${address}]` : address}:${taken}`
+      return listenOn(server, port, host)
     },
     async close(graceMs) {
       try {
         await gateway.drain(graceMs)
       } finally {
         stopMeasuring?.()
-        const closed = new Promise<void>((resolve) => server.close(() => resolve()))
-        server.closeIdleConnections()
-        const lingering = setTimeout(() => server.closeAllConnections(), 1_000)
-        await closed
-        clearTimeout(lingering)
+        await closeServer(server)
       }
     },
   }
-}
-
-function gatewayOf(options: Partial<GatewayOptions>): Gateway {
-  const { limits = {}, store = sqliteStore() } = options
-  const log = options.log ?? new MemoryLog({ limits, numbering: store.numbering })
-  return new Gateway({ ...options, log, store })
 }

@@ -1,24 +1,28 @@
-import { Gateway } from '../gateway.ts'
+import { type GatewayOptions, Gateway } from '../gateway.ts'
 import { MemoryLog } from '../logs/memory.ts'
 import { sqliteStore } from '../stores/sqlite.ts'
 
 /** A hold on the gateway that presets share. */
 export interface SharedGateway {
   readonly gateway: Gateway
-  /** Lets go of it. The last one to do so shuts it down, and the next one to ask gets a new one. */
-  release(): Promise<void>
+  /**
+   * Lets go of it. The last one to do so shuts it down, and the next one to ask gets a new one.
+   *
+   * @param graceMs - How long runs may still go on then. @default 0
+   */
+  release(graceMs?: number): Promise<void>
 }
 
 let shared: { readonly gateway: Gateway; holders: number } | undefined
 
 /** The one gateway of this process for presets that are given none: in memory, on the process-wide registry. */
 export function shareGateway(): SharedGateway {
-  const held = (shared ??= { gateway: inMemory(), holders: 0 })
+  const held = (shared ??= { gateway: gatewayOf({}), holders: 0 })
   held.holders++
   let released: Promise<void> | undefined
   return {
     gateway: held.gateway,
-    release: () => (released ??= release(held)),
+    release: (graceMs = 0) => (released ??= release(held, graceMs)),
   }
 }
 
@@ -35,13 +39,15 @@ export function openSoon(gateway: Gateway): void {
   )
 }
 
-async function release(held: NonNullable<typeof shared>): Promise<void> {
+async function release(held: NonNullable<typeof shared>, graceMs: number): Promise<void> {
   if (--held.holders > 0) return
   if (shared === held) shared = undefined
-  await held.gateway.drain(0)
+  await held.gateway.drain(graceMs)
 }
 
-function inMemory(): Gateway {
-  const store = sqliteStore()
-  return new Gateway({ log: new MemoryLog({ numbering: store.numbering }), store })
+/** Makes a machine; log and store are in memory unless given. */
+export function gatewayOf(options: Partial<GatewayOptions>): Gateway {
+  const { limits = {}, store = sqliteStore() } = options
+  const log = options.log ?? new MemoryLog({ limits, numbering: store.numbering })
+  return new Gateway({ ...options, log, store })
 }

@@ -5,7 +5,7 @@ import type { Context, Hono } from 'hono'
 import { scheduleAt } from '../expiry.ts'
 import type { Gateway } from '../gateway.ts'
 import type { Admitted } from '../identity.ts'
-import { bytesOf } from '../link.ts'
+import { type Framing, bytesOf } from '../link.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Outcome, Session } from '../session.ts'
 import { resetOf } from '../subscription.ts'
@@ -18,8 +18,8 @@ export function addStreams(app: Hono<Env>, gateway: Gateway, dialect: Dialect): 
     const admitted = await admittedOf(c, gateway)
     const body = await bodyOf(c, gateway.limits.frameBytes)
     const payload = checked('thread.send', { ...body, agent: c.req.param('agent') })
-    const stream = open(c, { gateway, dialect, admitted })
-    return answer(
+    const stream = openStream(c, { gateway, dialect, admitted })
+    return answerWith(
       c,
       stream,
       stream.session.send(payload, () => stream.link.close()),
@@ -34,12 +34,13 @@ export function addStreams(app: Hono<Env>, gateway: Gateway, dialect: Dialect): 
       lastEventId: c.req.header('last-event-id') ?? c.req.query('after'),
       reasoning: c.req.query('reasoning') === '1',
     })
-    const stream = open(c, { gateway, dialect, admitted })
-    return answer(c, stream, stream.session.subscribe(payload))
+    const stream = openStream(c, { gateway, dialect, admitted })
+    return answerWith(c, stream, stream.session.subscribe(payload))
   })
 }
 
-interface Stream {
+/** An answer that goes on: nothing of it is sent before {@link answerWith}. */
+export interface Stream {
   readonly link: EventStream
   readonly session: Session
   readonly dialect: Dialect
@@ -48,16 +49,23 @@ interface Stream {
   readonly expire: () => () => void
 }
 
-function open(
-  c: Context<Env>,
-  { gateway, dialect, admitted }: { gateway: Gateway; dialect: Dialect; admitted: Admitted },
-): Stream {
+/** How a stream says what, to whom. */
+export interface StreamOptions {
+  readonly gateway: Gateway
+  readonly dialect: Dialect
+  readonly admitted: Admitted
+  readonly framing?: Framing
+}
+
+/** Opens a session on the response of a request. @throws GatewayError `draining` | `too-many-connections` */
+export function openStream(c: Context<Env>, { gateway, dialect, admitted, framing }: StreamOptions): Stream {
   gateway.assertRoom()
   const { incoming: request, outgoing } = c.env
   const response = outgoing as ServerResponse
   const { admission, wheel, limits } = gateway
   const { heartbeatMs } = limits
-  const link = new EventStream({ request, response, wheel, heartbeatMs, cookies: admission.usesCookies })
+  const cookies = admission.usesCookies
+  const link = new EventStream({ request, response, wheel, heartbeatMs, cookies, framing })
   const session = gateway.listen(link, dialect, admitted.principal)
   const end = (): void => {
     session.pump()
@@ -70,7 +78,7 @@ function open(
 }
 
 /** What fails until there is an outcome is answered in JSON; what follows is events. */
-async function answer(
+export async function answerWith(
   c: Context<Env>,
   { link, session, dialect, metrics, expire }: Stream,
   asked: Promise<Outcome>,

@@ -1,10 +1,9 @@
 import { GatewayError } from '@turnpike/protocol'
 import { type Dialect } from '@turnpike/protocol/wire'
-import { type Context, Hono } from 'hono'
-import { cors } from 'hono/cors'
-import type { ContentfulStatusCode } from 'hono/utils/http-status'
+import type { Hono } from 'hono'
 import type { Gateway } from '../gateway.ts'
 import { readHistory } from '../history.ts'
+import { guardedApp } from './http-guard.ts'
 import {
   type Env,
   bodyOf,
@@ -19,7 +18,7 @@ import { addStreams } from './http-streams.ts'
 
 /** The HTTP routes of a gateway: JSON, and event streams in the given dialect. */
 export function httpRoutes(gateway: Gateway, dialect: Dialect): Hono<Env> {
-  const app = guarded(gateway)
+  const app = guardedApp(gateway)
   const { access, limits, runs, sessions, store } = gateway
 
   app.get('/healthz', (c) => c.json({ status: 'ok' }))
@@ -90,42 +89,4 @@ export function httpRoutes(gateway: Gateway, dialect: Dialect): Hono<Env> {
   })
 
   return app
-}
-
-/** No routes yet: who may come from where, and how errors are answered. */
-function guarded(gateway: Gateway): Hono<Env> {
-  const app = new Hono<Env>()
-  const { admission } = gateway
-  app.use(async (c, next) => {
-    admission.assertOrigin(c.env.incoming.headers)
-    await next()
-    c.header('x-content-type-options', 'nosniff')
-  })
-  app.use(
-    cors({
-      origin: (origin) => origin,
-      allowMethods: ['GET', 'POST'],
-      allowHeaders: ['authorization', 'content-type', 'last-event-id'],
-      exposeHeaders: ['retry-after'],
-      credentials: admission.usesCookies,
-    }),
-  )
-  app.onError((error, c) => answerError(gateway, c, error))
-  app.notFound((c) =>
-    answerError(gateway, c, new GatewayError('unknown-route', 'Nothing is served at this path.')),
-  )
-  return app
-}
-
-function answerError(gateway: Gateway, c: Context<Env>, thrown: Error): Response {
-  if (!(thrown instanceof GatewayError)) gateway.logger.error({ error: thrown }, 'a request failed')
-  const error =
-    thrown instanceof GatewayError
-      ? thrown
-      : new GatewayError('internal', 'Something went wrong on the server.')
-  const { row, retryAfterMs } = error
-  if (retryAfterMs !== undefined) c.header('retry-after', String(Math.ceil(retryAfterMs / 1000)))
-  // RFC 9110 section 15.5.2 asks for it; browsers show nothing for this scheme.
-  if (row.http === 401) c.header('www-authenticate', 'Bearer')
-  return c.json({ error }, row.http as ContentfulStatusCode)
 }

@@ -13,6 +13,14 @@ export const sseFraming: Framing = {
   },
 }
 
+/** The same for who reads the data alone: it tells everything itself. */
+export const dataFraming: Framing = {
+  name: 'sse',
+  scope: 'data',
+  maxBytes: ({ json }) => 16 + json.length * 3,
+  write: ({ json }, target, offset) => offset + writeText(`data: ${json}\n\n`, target, offset),
+}
+
 const HEARTBEAT = Buffer.from(': still here\n\n')
 
 export interface EventStreamOptions {
@@ -22,6 +30,8 @@ export interface EventStreamOptions {
   readonly heartbeatMs: number
   /** Whether a page may send its cookies with the request. */
   readonly cookies: boolean
+  /** @default {@link sseFraming} */
+  readonly framing?: Framing | undefined
 }
 
 /**
@@ -30,13 +40,14 @@ export interface EventStreamOptions {
  * Nothing is sent before {@link EventStream.open}, so that what fails until then can still be answered in JSON.
  */
 export class EventStream implements Link {
-  readonly framing = sseFraming
+  readonly framing: Framing
   readonly #options: EventStreamOptions
   #stopHeartbeat: () => void = () => {}
   #state: 'waiting' | 'open' | 'refused' = 'waiting'
 
   constructor(options: EventStreamOptions) {
     this.#options = options
+    this.framing = options.framing ?? sseFraming
   }
 
   get bufferedBytes(): number {

@@ -20,6 +20,7 @@ export function migrations({ keyType, search }: SqlEngine): Record<string, Migra
         await search.migrate(db)
       },
     },
+    '0002-charged-runs': { up: chargeRuns },
   }
 }
 
@@ -80,6 +81,17 @@ async function createRuns(db: Database, keyType: KeyType): Promise<void> {
     .on('runs')
     .columns(['thread_key'])
     .where(isUnfinished)
+    .execute()
+}
+
+/** Whose budget runs of anonymous senders are taken from; all others are taken from their sender's. */
+async function chargeRuns(db: Database): Promise<void> {
+  await db.schema.alterTable('runs').addColumn('charged_to', 'text').execute()
+  await db.schema
+    .createIndex('runs_charged')
+    .on('runs')
+    .columns(['charged_to', 'principal_id', 'created_at', 'input_tokens', 'output_tokens'])
+    .where(sql.ref('charged_to'), 'is not', null)
     .execute()
 }
 

@@ -39,6 +39,7 @@ export class SqlRuns implements RunStore {
       agent: row.agent,
       principal_id: row.principal_id,
       principal: row.principal,
+      charged_to: row.charged_to,
       fingerprint: row.fingerprint,
       input: row.input,
       message_id: row.message_id,
@@ -82,6 +83,7 @@ export class SqlRuns implements RunStore {
         agent: run.agent,
         principal_id: run.principal.id,
         principal: toJson(run.principal),
+        charged_to: run.chargedTo ?? null,
         fingerprint: run.fingerprint,
         input: toJson(run.input),
         message_id: run.messageId,
@@ -162,23 +164,26 @@ export class SqlRuns implements RunStore {
     })
   }
 
-  usage(principalId: string, since: number): Promise<UsageTotal> {
+  usage(principalId: string, since: number, chargedTo?: string): Promise<UsageTotal> {
     return this.#database.use(async (db) => {
-      const total = await db
+      let query = db
         .selectFrom('runs')
         .select(({ fn }) => [
           fn.countAll().as('runs'),
           fn.sum('input_tokens').as('input'),
           fn.sum('output_tokens').as('output'),
+          fn.min('created_at').as('first_at'),
         ])
         .where('principal_id', '=', principalId)
         .where('created_at', '>=', since)
-        .executeTakeFirstOrThrow()
+      if (chargedTo !== undefined) query = query.where('charged_to', '=', chargedTo)
+      const total = await query.executeTakeFirstOrThrow()
       // Sums are null of nothing, and some engines count in more than a number holds.
       return {
         runs: Number(total.runs),
         inputTokens: Number(total.input ?? 0),
         outputTokens: Number(total.output ?? 0),
+        ...(total.first_at !== null && { firstAt: Number(total.first_at) }),
       }
     })
   }
@@ -256,6 +261,7 @@ function runOf(row: Row & { thread_id: string }): RunRecord {
     id: row.id,
     agent: row.agent,
     principal: fromJson(row.principal),
+    ...(row.charged_to !== null && { chargedTo: row.charged_to }),
     fingerprint: row.fingerprint,
     input: fromJson(row.input),
     messageId: row.message_id,

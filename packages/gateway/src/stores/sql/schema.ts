@@ -41,6 +41,7 @@ interface RunTable {
   agent: string
   principal_id: string
   principal: JsonText<Principal>
+  charged_to: string | null
   fingerprint: string
   input: JsonText<Message>
   message_id: string

@@ -1,0 +1,21 @@
+import type { Server } from 'node:http'
+import type { Gateway } from '../gateway.ts'
+
+/** An HTTP service, as what shares its port sees it. */
+export interface ChatServer {
+  readonly gateway: Gateway
+  /** Called when the service closes. */
+  readonly onClose: Set<() => void>
+}
+
+const servers = new WeakMap<Server, ChatServer>()
+
+/** Says that a server is of a service. */
+export function registerChatServer(server: Server, service: ChatServer): void {
+  servers.set(server, service)
+}
+
+/** The service that a server is of; undefined where somebody else made it. */
+export function chatServerOf(server: Server): ChatServer | undefined {
+  return servers.get(server)
+}

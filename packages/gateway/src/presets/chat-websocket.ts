@@ -1,0 +1,59 @@
+import type { Server } from 'node:http'
+import type { Runnable } from '@turnpike/agents'
+import { GatewayError } from '@turnpike/protocol'
+import { chatJson } from '@turnpike/protocol/chat-json'
+import type { Gateway } from '../gateway.ts'
+import { attachWebSocket } from '../transports/websocket.ts'
+import { ChatAgents } from './chat-agents.ts'
+import { chatServerOf } from './chat-server.ts'
+import { ChatSocket } from './chat-socket.ts'
+import { openSoon, shareGateway } from './shared-gateway.ts'
+
+export interface WebSocketTransportOptions {
+  /** The machine behind. @default that of the service whose server it is, else the one that presets share, in memory */
+  readonly gateway?: Gateway
+  /** @default ['/', '/ws', '/v1/ws'] */
+  readonly paths?: readonly string[]
+}
+
+/**
+ * Serves chat JSON over WebSocket: `{ type: 'chat', message }` in, `chunk` to `done` out. It closes with the service
+ * whose server it is on; on any other, with the gateway that it is given.
+ *
+ * @example
+ * attachWebSocketTransport(service.server, { helper })
+ * @see PROTOCOL.md, Chat JSON
+ */
+export function attachWebSocketTransport(
+  server: Server,
+  agents: Readonly<Record<string, Runnable>>,
+  options: WebSocketTransportOptions = {},
+): void {
+  const service = chatServerOf(server)
+  const own = options.gateway ?? service?.gateway
+  const shared = own ? undefined : shareGateway()
+  const gateway = own ?? shared?.gateway
+  if (!gateway) throw new TypeError('There is no gateway to serve.')
+  const served = new ChatAgents(agents)
+  gateway.runs.alsoFind(served.find)
+  openSoon(gateway)
+  const open = new Set<ChatSocket>()
+  const socketOptions = { gateway, agents: served, onClose: (socket: ChatSocket) => void open.delete(socket) }
+  const detach = (options.paths ?? ['/', '/ws', '/v1/ws']).map((path) =>
+    attachWebSocket(server, gateway, {
+      path,
+      dialect: chatJson,
+      accept(link, request) {
+        const socket = new ChatSocket(link, request, socketOptions)
+        open.add(socket)
+        return socket.attachment
+      },
+    }),
+  )
+  service?.onClose.add(() => {
+    for (const off of detach) off()
+    const error = new GatewayError('draining', 'The server is shutting down.')
+    for (const socket of open) socket.goodbye(error)
+  })
+  if (shared) server.once('close', () => void shared.release())
+}
