@@ -3,7 +3,6 @@ export { type ThreadKey, type ThreadRef, ANONYMOUS, threadRef } from './thread-r
 export type { Presented } from './admission.ts'
 export { type Credential, type Place, type RequestHead, type Scheme, credentialOf } from './credentials.ts'
 export type { UserBudget } from './budgets.ts'
-export type { EventLog, Follow } from './event-log.ts'
 export { type GatewayOptions, Gateway } from './gateway.ts'
 export { type Attachment, type Framing, type Link, bytesOf } from './link.ts'
 export type { Authenticate, Identity } from './identity.ts'
@@ -17,11 +16,3 @@ export type { Toolkit } from './presets/agent-gateway-tools.ts'
 export { type WebSocketTransportOptions, attachWebSocketTransport } from './presets/chat-websocket.ts'
 export { type HttpService, type HttpServiceOptions, createHttpService } from './presets/http-service.ts'
 export type { Store } from './store.ts'
-export {
-  type EventDraft,
-  type OpenMessage,
-  type Snapshot,
-  type StartAt,
-  ThreadWindow,
-} from './thread-window.ts'
-export { Ticker } from './ticker.ts'

@@ -13,7 +13,6 @@ import {
 import { threadStream } from '@turnpike/protocol/thread-stream'
 import {
   type Attachment,
-  type EventDraft,
   type GatewayOptions,
   type Logger,
   type Store,
@@ -21,6 +20,7 @@ import {
   ANONYMOUS,
   Gateway,
 } from '@turnpike/gateway'
+import type { EventDraft } from '@turnpike/gateway/log-port'
 import { type StoredMessage } from '@turnpike/gateway/store'
 import { MemoryLog } from '@turnpike/gateway/memory-log'
 import { sqliteStore } from '@turnpike/gateway/sqlite-store'

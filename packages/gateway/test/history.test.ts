@@ -1,6 +1,7 @@
 import { type Message, LIMITS, mintEventId } from '@turnpike/protocol'
 import { threadStream } from '@turnpike/protocol/thread-stream'
-import { ANONYMOUS, ThreadWindow, Ticker, threadRef } from '@turnpike/gateway'
+import { ANONYMOUS, threadRef } from '@turnpike/gateway'
+import { ThreadWindow, Ticker } from '@turnpike/gateway/log-port'
 import { type StoredMessage, type ThreadStore } from '@turnpike/gateway/store'
 import { sqliteStore } from '@turnpike/gateway/sqlite-store'
 import { TestLink } from '@turnpike/testkit'

@@ -1,5 +1,6 @@
 import { ORIGIN, seqOf } from '@turnpike/protocol'
-import { type EventDraft, ANONYMOUS, threadRef } from '@turnpike/gateway'
+import { ANONYMOUS, threadRef } from '@turnpike/gateway'
+import type { EventDraft } from '@turnpike/gateway/log-port'
 import { MemoryLog } from '@turnpike/gateway/memory-log'
 import type { Numbering } from '@turnpike/gateway/store'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'

@@ -1,5 +1,6 @@
 import { type EventId, ORIGIN, mintEventId, parseEventId, seqOf } from '@turnpike/protocol'
-import { type EventDraft, ANONYMOUS, threadRef } from '@turnpike/gateway'
+import { ANONYMOUS, threadRef } from '@turnpike/gateway'
+import type { EventDraft } from '@turnpike/gateway/log-port'
 import { type Numbering, type StoredMessage } from '@turnpike/gateway/store'
 import { MemoryLog } from '@turnpike/gateway/memory-log'
 import * as fc from 'fast-check'

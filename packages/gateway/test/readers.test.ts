@@ -8,7 +8,8 @@ import {
   seqOf,
 } from '@turnpike/protocol'
 import { threadStream } from '@turnpike/protocol/thread-stream'
-import { ANONYMOUS, type EventDraft, type ThreadWindow, threadRef } from '@turnpike/gateway'
+import { ANONYMOUS, threadRef } from '@turnpike/gateway'
+import type { EventDraft, ThreadWindow } from '@turnpike/gateway/log-port'
 import { sqliteStore } from '@turnpike/gateway/sqlite-store'
 import { type HistoryRecord, TestLink } from '@turnpike/testkit'
 import * as fc from 'fast-check'

@@ -1,5 +1,6 @@
 import type { Runnable } from '@turnpike/agents'
-import { type EventDraft, type GatewayOptions, type Store, type ThreadRef, Gateway } from '@turnpike/gateway'
+import { type GatewayOptions, type Store, type ThreadRef, Gateway } from '@turnpike/gateway'
+import type { EventDraft } from '@turnpike/gateway/log-port'
 import { MemoryLog } from '@turnpike/gateway/memory-log'
 import { sqliteStore } from '@turnpike/gateway/sqlite-store'
 import { recordingLogger } from './harness.ts'

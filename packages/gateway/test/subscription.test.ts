@@ -1,6 +1,7 @@
 import { type ThreadEvent, type ThreadReset, LIMITS, advance, mergeDeltas } from '@turnpike/protocol'
 import { threadStream } from '@turnpike/protocol/thread-stream'
-import { ANONYMOUS, type EventDraft, threadRef } from '@turnpike/gateway'
+import { ANONYMOUS, threadRef } from '@turnpike/gateway'
+import type { EventDraft } from '@turnpike/gateway/log-port'
 import { sqliteStore } from '@turnpike/gateway/sqlite-store'
 import { TestLink } from '@turnpike/testkit'
 import * as fc from 'fast-check'

@@ -6,7 +6,8 @@ import {
   parseEventId,
   reduce,
 } from '@turnpike/protocol'
-import { type EventLog, type Follow, type ThreadRef, ANONYMOUS, threadRef } from '@turnpike/gateway'
+import { type ThreadRef, ANONYMOUS, threadRef } from '@turnpike/gateway'
+import type { EventLog, Follow } from '@turnpike/gateway/log-port'
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 
