@@ -1,0 +1,45 @@
+import type { Logger } from '../logger.ts'
+import type { Peer } from './peer.ts'
+import { asError } from './websocket-error.ts'
+import type { WebSocketHandler } from './websocket-handler.ts'
+
+/** Calls handlers, whatever they throw: it reaches their `onError`, and nobody else. */
+export class HandlerCalls {
+  readonly #logger: Logger
+
+  constructor(logger: Logger) {
+    this.#logger = logger
+  }
+
+  call(peer: Peer, work: (handler: WebSocketHandler) => unknown): void {
+    this.#guarded(peer, work, (error) => this.failed(peer, error))
+  }
+
+  /** Tells the handler of an error; one that nobody listens to is logged. */
+  failed(peer: Peer, thrown: unknown): void {
+    const error = asError(thrown)
+    const log = (failure: unknown): void =>
+      this.#logger.error({ error: failure, path: peer.connection.metadata['path'] }, 'a handler failed')
+    if (!peer.path.handler?.onError) return log(error)
+    this.#guarded(peer, (handler) => handler.onError?.(peer.connection, error), log)
+  }
+
+  #guarded(
+    peer: Peer,
+    work: (handler: WebSocketHandler) => unknown,
+    onError: (error: unknown) => void,
+  ): void {
+    const { handler } = peer.path
+    if (!handler) return
+    try {
+      const done = work(handler)
+      if (isPromise(done)) done.then(undefined, onError)
+    } catch (error) {
+      onError(error)
+    }
+  }
+}
+
+function isPromise(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+}

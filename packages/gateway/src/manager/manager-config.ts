@@ -1,0 +1,86 @@
+import { type Limits, LIMITS } from '@turnpike/protocol'
+import { type Logger, defaultLogger } from '../logger.ts'
+import type { AllowedOrigins } from '../origins.ts'
+import type { WebSocketAuth } from './websocket-auth.ts'
+
+/** What peers may spend before they are let in. */
+export type EarlyLimits = Pick<Limits, 'earlyFrames' | 'earlyBytes' | 'earlyMs' | 'earlyConnections'>
+
+export interface ConnectionManagerConfig {
+  /** Served by `attach`, beside the paths of all handlers. @default '/ws' */
+  readonly path?: string
+  /** Above it: `too-many-connections`. @default 1000 */
+  readonly maxConnections?: number
+  /** In ms; 0: no pings. @default 30000 */
+  readonly pingInterval?: number
+  /** Time in ms that a peer has to show life after a ping. @default 10000 */
+  readonly pongTimeout?: number
+  /** In bytes. A longer message is closed with 1009. @default 1048576 */
+  readonly maxMessageSize?: number
+  /** @default nobody is asked who they are */
+  readonly auth?: WebSocketAuth
+  /** Connections of one user; 0 is no limit. @default 0 */
+  readonly maxConnectionsPerUser?: number
+  /** Whether one connection too many of a user is not let in, or takes the place of the oldest. @default 'reject' */
+  readonly whenUserFull?: 'reject' | 'close-oldest'
+  /** Bytes that may wait for a slow peer. Where so much waits, `send` is false. @default 1048576 */
+  readonly maxBufferedBytes?: number
+  /** What a broadcast does with a slow peer: it goes without, or it is closed. @default 'skip' */
+  readonly whenSlow?: 'skip' | 'close'
+  /** Messages and pings of one peer that are read a second, and twice as many at once; 0 is no limit. @default 500 */
+  readonly messagesPerSecond?: number
+  /** Where browsers may come from beside this server's own pages. @default [] */
+  readonly allowedOrigins?: AllowedOrigins
+  readonly limits?: Partial<EarlyLimits>
+  readonly logger?: Logger
+}
+
+/** The same with all defaults. */
+export type ManagerSettings = Required<
+  Omit<ConnectionManagerConfig, 'auth' | 'allowedOrigins' | 'limits'>
+> & {
+  readonly auth: WebSocketAuth
+  readonly allowedOrigins: AllowedOrigins | undefined
+  readonly limits: EarlyLimits
+}
+
+const { earlyFrames, earlyBytes, earlyMs, earlyConnections } = LIMITS
+
+const DEFAULTS = {
+  path: '/ws',
+  maxConnections: 1_000,
+  pingInterval: LIMITS.pingIntervalMs,
+  pongTimeout: LIMITS.pongTimeoutMs,
+  maxMessageSize: LIMITS.frameBytes,
+  auth: { strategy: 'none' },
+  maxConnectionsPerUser: 0,
+  whenUserFull: 'reject',
+  maxBufferedBytes: 1_048_576,
+  whenSlow: 'skip',
+  messagesPerSecond: 500,
+  allowedOrigins: undefined,
+  logger: defaultLogger,
+} as const
+
+/** @throws TypeError where a number is none */
+export function settingsOf(config: ConnectionManagerConfig): ManagerSettings {
+  const given = Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined))
+  const settings = { ...DEFAULTS, ...given } as Omit<ManagerSettings, 'limits'>
+  const limits = { earlyFrames, earlyBytes, earlyMs, earlyConnections, ...config.limits }
+  const { maxConnections, pingInterval, pongTimeout, maxConnectionsPerUser, messagesPerSecond } = settings
+  assertNumbers(
+    { maxConnections, pingInterval, pongTimeout, maxConnectionsPerUser, messagesPerSecond, ...limits },
+    0,
+  )
+  // To the parser, 0 would be no limit at all.
+  const { maxMessageSize, maxBufferedBytes } = settings
+  assertNumbers({ maxMessageSize, maxBufferedBytes }, 1)
+  return { ...settings, limits }
+}
+
+function assertNumbers(fields: Readonly<Record<string, unknown>>, min: number): void {
+  for (const [name, value] of Object.entries(fields)) {
+    if (typeof value === 'number' && value >= min) continue
+    throw new TypeError(`"${name}" has to be a number of at least ${min}, got ${String(value)}.`)
+  }
+}

@@ -1,0 +1,131 @@
+import type { TimerWheel } from '../timer-wheel.ts'
+import type { Channel } from './channel.ts'
+import type { Entrance } from './entrance.ts'
+import type { Guard } from './guard.ts'
+import { Pace } from './pace.ts'
+import type { WebSocketConnection, WebSocketHandler } from './websocket-handler.ts'
+
+/** A path: who may come in, and what is done with them. */
+export interface ServedPath {
+  readonly guard: Guard
+  readonly handler: WebSocketHandler | undefined
+}
+
+/** What the manager knows of one connection. */
+export class Peer {
+  readonly connection: { -readonly [Field in keyof WebSocketConnection]: WebSocketConnection[Field] }
+  readonly channel: Channel
+  readonly path: ServedPath
+  /** How many messages a second it may send; 0 is no limit. */
+  readonly #perSecond: number
+  #messages: Pace | undefined
+  #controls: Pace | undefined
+  /** Waiting for a verdict; let in; being closed, after it was let in or before; gone. */
+  state: 'waiting' | 'open' | 'leaving' | 'dismissed' | 'gone' = 'waiting'
+  entrance: Entrance | undefined
+  /** Somebody who waits until it is gone. */
+  gone: PromiseWithResolvers<void> | undefined
+  /** Which part of the peers it is pinged with; -1: none. */
+  group = -1
+  #heardIn = 0
+  #isRefused = false
+  #isBehind = false
+  #stopExpiry: () => void = nothing
+  #stopSlow: (() => void) | undefined
+  #onSettled: (() => void)[] | undefined
+
+  constructor(parts: Pick<Peer, 'connection' | 'channel' | 'path'> & { readonly perSecond: number }) {
+    this.connection = parts.connection
+    this.channel = parts.channel
+    this.path = parts.path
+    this.#perSecond = parts.perSecond
+  }
+
+  /** Something came from it. @param round - of the pings */
+  heard(round: number): void {
+    this.#heardIn = round
+    this.connection.lastActivity = Date.now()
+  }
+
+  /** Whether something came since then. One that is not read for now cannot show it. */
+  livesSince(round: number): boolean {
+    return this.#heardIn >= round || (this.#stopSlow !== undefined && !this.#isBehind)
+  }
+
+  /** Reads no more until what has come is no more than its pace allows. */
+  slowDown(wheel: TimerWheel): void {
+    if (this.#stopSlow) return
+    const aheadMs = this.#messages?.aheadMs ?? 0
+    if (aheadMs > 0) {
+      this.#stopSlow = wheel.schedule(aheadMs, () => {
+        this.#stopSlow = undefined
+        this.slowDown(wheel)
+      })
+    }
+    this.#pause()
+  }
+
+  /** Reads no more until the peer has taken what waits for it: who reads no answers gets to ask no more. */
+  holdUntilDrained(): void {
+    if (this.#isBehind) return
+    this.#isBehind = true
+    this.#pause()
+    this.channel.onceDrained(() => {
+      this.#isBehind = false
+      if (this.state === 'open') this.#pause()
+    })
+  }
+
+  /** Counts a message; returns how far that is ahead of what is allowed, in ms. */
+  countMessage(): number {
+    if (this.#perSecond === 0) return 0
+    this.#messages ??= new Pace(this.#perSecond, 2 * this.#perSecond)
+    return this.#messages.take()
+  }
+
+  /** The same for pings and pongs. */
+  countControl(): number {
+    if (this.#perSecond === 0) return 0
+    this.#controls ??= new Pace(this.#perSecond, 2 * this.#perSecond)
+    return this.#controls.take()
+  }
+
+  expireWith(stop: () => void): void {
+    this.#stopExpiry()
+    this.#stopExpiry = stop
+  }
+
+  /** Runs `task` once it waits no more: it was let in, or is gone. */
+  onceSettled(task: () => void): void {
+    this.#onSettled ??= []
+    this.#onSettled.push(task)
+  }
+
+  settled(): void {
+    for (const task of this.#onSettled ?? []) task()
+    this.#onSettled = undefined
+  }
+
+  stop(): void {
+    this.#stopExpiry()
+    this.#stopSlow?.()
+    this.entrance?.end()
+    this.entrance = undefined
+  }
+
+  /** Tells once, after a message was not taken, that there is room again. */
+  onceDrained(task: () => void): void {
+    if (this.#isRefused) return
+    this.#isRefused = true
+    this.channel.onceDrained(() => {
+      this.#isRefused = false
+      if (this.state === 'open') task()
+    })
+  }
+
+  #pause(): void {
+    this.channel.pause(this.#stopSlow !== undefined || this.#isBehind)
+  }
+}
+
+function nothing(): void {}
