@@ -38,6 +38,8 @@ export function framesOf(reader: Reader): Arrival[] {
     const start = at + header
     at = start + length
     while (chunkEnd < at && chunk < chunks.length) chunkEnd += chunks[++chunk]?.length ?? 0
+    // The end of it is still on its way.
+    if (at > bytes.length) break
     if (!isText) continue
     const event = heardIn(bytes.toString('utf8', start, at))
     if (event) arrivals.push({ event, atMs: times[chunk] ?? 0 })

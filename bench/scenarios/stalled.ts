@@ -113,7 +113,7 @@ async function produceBeside(
   return {
     rss: (peak - before.rss) / KIB,
     live: (after.live - before.live) / KIB,
-    resumed: isStalled && isResumed(slow, digest),
+    resumed: isStalled && answers && isResumed(slow, digest),
   }
 }
 
