@@ -11,10 +11,16 @@ interface Bar {
 
 const BARS: readonly Bar[] = [
   { label: 'WebSocket, a delta at a time', scenario: 'throughput-1', figure: 'WebSocket to ws small' },
+  { label: '… log alone', scenario: 'throughput-1', figure: 'WebSocket, log alone to ws small' },
+  { label: 'Socket.IO, a delta at a time', scenario: 'throughput-1', figure: 'Socket.IO to ws small' },
+  { label: '… a bare Socket.IO server', scenario: 'throughput-1', figure: 'bare Socket.IO to ws small' },
   { label: 'WebSocket, 8 deltas a turn', scenario: 'throughput-8', figure: 'WebSocket to ws small' },
-  { label: 'the same, 100 clients', scenario: 'throughput-8-100', figure: 'WebSocket to ws small' },
-  { label: 'SSE, a delta at a time', scenario: 'throughput-1', figure: 'SSE to ws small' },
+  { label: '… log alone', scenario: 'throughput-8', figure: 'WebSocket, log alone to ws small' },
   { label: 'SSE, 8 deltas a turn', scenario: 'throughput-8', figure: 'SSE to ws small' },
+  { label: '… log alone', scenario: 'throughput-8', figure: 'SSE, log alone to ws small' },
+  { label: 'Socket.IO, 8 deltas a turn', scenario: 'throughput-8', figure: 'Socket.IO to ws small' },
+  { label: '… log alone', scenario: 'throughput-8', figure: 'Socket.IO, log alone to ws small' },
+  { label: '… a bare Socket.IO server', scenario: 'throughput-8', figure: 'bare Socket.IO to ws small' },
   { label: '500 runs at 50 deltas/s', scenario: 'paced', figure: 'turnpike to ws small: CPU' },
   { label: '1,000 observers, a delta at a time', scenario: 'fan-out-1', figure: 'turnpike to ws small' },
   { label: '1,000 observers, 8 deltas a turn', scenario: 'fan-out-8', figure: 'turnpike to ws small' },
