@@ -1,5 +1,5 @@
 import { type Answer, type ErrorBody, type ThreadReset, GatewayError } from '@turnpike/protocol'
-import type { Inbound } from './wire.ts'
+import type { Inbound, LinkEnd } from './wire.ts'
 
 /** What a server says before it closes a connection. */
 export interface Goodbye {
@@ -38,6 +38,17 @@ export function readEvent(frame: unknown): Inbound | undefined {
   if (frame.type === 'thread.reset') return 'history' in frame ? (frame as ThreadReset) : undefined
   const isEvent = 'seq' in frame && Number.isSafeInteger(frame.seq) && 'id' in frame && 'runId' in frame
   return isEvent ? (frame as Inbound) : undefined
+}
+
+/** What a goodbye tells of the end that follows it. */
+export function endOf(goodbye: Goodbye | undefined): Omit<LinkEnd, 'reached' | 'closeCode'> {
+  if (!goodbye) return {}
+  const { retryAfterMs, ticket } = goodbye
+  return {
+    error: goodbyeError(goodbye),
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+    ...(ticket !== undefined && { ticket }),
+  }
 }
 
 /** A goodbye as an error. */

@@ -3,7 +3,7 @@ import { type Limits, type WhenBusy, GatewayError, LIMITS } from '@turnpike/prot
 import { type Dialect, type DuplexDialect } from '@turnpike/protocol/wire'
 import type { Principal } from '@turnpike/agents'
 import { Access, type AccessOptions } from './access.ts'
-import { Admission, type AdmissionOptions, type Presented } from './admission.ts'
+import { Admission, type AdmissionOptions } from './admission.ts'
 import { ApprovalDesk } from './approvals.ts'
 import { type UserBudget, Budgets } from './budgets.ts'
 import { type ConnectionOptions, Connection } from './connection.ts'
@@ -42,7 +42,10 @@ export interface GatewayOptions
 }
 
 /** What a wire knows of a connection that it brings. */
-export type Accepted = Pick<ConnectionOptions, 'presented' | 'admitted' | 'commands' | 'pace'>
+export interface Accepted extends Pick<ConnectionOptions, 'presented' | 'admitted' | 'commands' | 'pace'> {
+  /** Called once it has ended, whoever ended it. */
+  readonly onEnd?: () => void
+}
 
 /** Node reports a socket as drained only where it held this much; a lower mark would wait for ever. */
 const SOCKET_MARK_BYTES = 65_536
@@ -159,8 +162,7 @@ export class Gateway {
    *
    * @param who - A credential, which is checked behind the link; or what the wire knows otherwise.
    */
-  accept(link: Link, dialect: DuplexDialect, who: Presented | Accepted | undefined): Connection {
-    const accepted: Accepted = typeof who === 'object' && !('ticket' in who) ? who : { presented: who }
+  accept(link: Link, dialect: DuplexDialect, { onEnd, ...accepted }: Accepted = {}): Connection {
     const connection: Connection = new Connection({
       ...this.#parts(),
       ...accepted,
@@ -169,7 +171,10 @@ export class Gateway {
       admission: this.admission,
       wheel: this.wheel,
       logger: this.logger,
-      onClose: () => this.#leavers.delete(connection),
+      onClose: () => {
+        this.#leavers.delete(connection)
+        onEnd?.()
+      },
     })
     this.#leavers.set(connection, { wire: link.framing.name, isAdmitted: () => connection.isAdmitted })
     return connection

@@ -10,11 +10,14 @@ export interface Encoding {
   readonly dialect: Dialect
   readonly framing: Framing
   readonly reasoning: boolean
+  /** Tells two encodings apart; put together once for a reader, since it is looked up by it with each flush. */
+  readonly key: string
 }
 
-/** Tells two encodings apart. */
-export function encodingKey({ dialect, framing, reasoning }: Encoding): string {
-  return `${dialect.name} ${framing.name} ${framing.scope ?? ''} ${reasoning}`
+/** Makes an encoding. */
+export function encodingOf(parts: Omit<Encoding, 'key'>): Encoding {
+  const { dialect, framing, reasoning } = parts
+  return { ...parts, key: `${dialect.name} ${framing.name} ${framing.scope ?? ''} ${reasoning}` }
 }
 
 /** The frames of one event for a reader that last saw `lastVisible`; none where it gets to see nothing of it. */

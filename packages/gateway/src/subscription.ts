@@ -15,7 +15,7 @@ import type { EventLog, Follow } from './event-log.ts'
 import { readHistory } from './history.ts'
 import { type Link, bytesOf } from './link.ts'
 import { Metrics, type WireMeter } from './metrics.ts'
-import { type Encoding, framesOf } from './slab.ts'
+import { type Encoding, encodingOf, framesOf } from './slab.ts'
 import type { Store } from './store.ts'
 import type { StartAt } from './thread-window.ts'
 
@@ -79,7 +79,7 @@ export class Subscription {
   constructor(options: SubscriptionOptions) {
     this.#options = options
     const { dialect, reasoning, link, metrics = new Metrics() } = options
-    this.#encoding = { dialect, reasoning, framing: link.framing }
+    this.#encoding = encodingOf({ dialect, reasoning, framing: link.framing })
     this.#metrics = metrics
     this.#wire = metrics.wire(link.framing.name)
   }

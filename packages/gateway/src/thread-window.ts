@@ -10,7 +10,7 @@ import {
   parseEventId,
   reduce,
 } from '@turnpike/protocol'
-import { type Encoding, Slab, encodingKey } from './slab.ts'
+import { type Encoding, Slab } from './slab.ts'
 import type { Ticker } from './ticker.ts'
 
 /** About what an event weighs in memory beside its text. */
@@ -201,7 +201,7 @@ export class ThreadWindow {
 
   /** The bytes of an encoding, complete up to the head, for a reader at `position`. */
   slab(encoding: Encoding, position: number): Slab {
-    const key = encodingKey(encoding)
+    const { key } = encoding
     let slab = this.#slabs.get(key)
     if (!slab || slab.firstSeq > position + 1 || slab.nextSeq <= this.#floorSeq) {
       // A second one begins with all there is: readers that come ever earlier must not each start it anew.

@@ -150,7 +150,7 @@ export class LinkClient {
   readonly #waiting = new Set<() => void>()
 
   constructor(gateway: Gateway, token?: string) {
-    this.attachment = gateway.accept(this.link, threadStream, token)
+    this.attachment = gateway.accept(this.link, threadStream, { presented: token })
     this.link.onWrite = () => {
       for (const check of this.#waiting) check()
     }

@@ -8,6 +8,7 @@ import { TestLink } from '@turnpike/testkit'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { type HistoryPage, readHistory } from '../src/history.ts'
+import { encodingOf } from '../src/slab.ts'
 import { storeMessages } from './harness.ts'
 
 const thread = threadRef(ANONYMOUS, 't')
@@ -90,7 +91,7 @@ test('the bytes kept for readers are let go with the events they stand for', () 
       ticker: new Ticker(),
     },
   )
-  const encoding = { dialect: threadStream, framing: new TestLink().framing, reasoning: false }
+  const encoding = encodingOf({ dialect: threadStream, framing: new TestLink().framing, reasoning: false })
   for (let i = 0; i < 5_000; i++) {
     window.append({ type: 'text-delta', runId: 'r', delta: `word ${i} `, channel: 'answer' }, 0)
     window.slab(encoding, i)

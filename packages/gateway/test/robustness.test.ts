@@ -8,6 +8,7 @@ import { TestLink, puppetAgent, scriptedAgent } from '@turnpike/testkit'
 import { expect, test } from 'vitest'
 import { defaultLogger } from '../src/logger.ts'
 import { readHistory } from '../src/history.ts'
+import { encodingOf } from '../src/slab.ts'
 import { TimerWheel } from '../src/timer-wheel.ts'
 import { HeldStore, LinkClient, testGateway } from './harness.ts'
 
@@ -334,7 +335,7 @@ test('readers that come ever earlier share the bytes all the same', () => {
   }
   const { framing } = new TestLink()
   for (let position = 499; position >= 0; position -= 7)
-    window.slab({ dialect, framing, reasoning: false }, position)
+    window.slab(encodingOf({ dialect, framing, reasoning: false }), position)
   expect(encoded).toBeLessThanOrEqual(2 * 500)
 })
 

@@ -1,5 +1,5 @@
 import type { GatewayError } from '@turnpike/protocol'
-import { type Goodbye, goodbyeError, refusalOf } from '../inbound.ts'
+import { type Goodbye, endOf, refusalOf } from '../inbound.ts'
 import { type Link, type LinkAddress, type LinkEnd, type LinkHandlers, type Wire, LinkLost } from '../wire.ts'
 import type { WebSocketConstructor, WebSocketLike } from '../wires/websocket.ts'
 import { type Tool, registered } from './tool.ts'
@@ -149,14 +149,7 @@ class ToolLink implements Link {
   #end(end: Omit<LinkEnd, 'reached'>): void {
     if (this.#ended) return
     this.close()
-    const goodbye = this.#goodbye
-    this.#handlers.onEnd({
-      reached: this.#reached,
-      ...(goodbye && { error: goodbyeError(goodbye) }),
-      ...(goodbye?.retryAfterMs !== undefined && { retryAfterMs: goodbye.retryAfterMs }),
-      ...(goodbye?.ticket !== undefined && { ticket: goodbye.ticket }),
-      ...end,
-    })
+    this.#handlers.onEnd({ reached: this.#reached, ...endOf(this.#goodbye), ...end })
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Answer, CommandName, ErrorBody, PayloadOf } from '@turnpike/protocol'
 import { type ManagerOptions, type Socket, type SocketOptions, io } from 'socket.io-client'
-import { type Goodbye, goodbyeError, readEvent, refusalOf } from '../inbound.ts'
+import { type Goodbye, endOf, readEvent, refusalOf } from '../inbound.ts'
 import { newId } from '../new-id.ts'
 import {
   type Link,
@@ -165,13 +165,6 @@ class SocketIoLink implements Link {
   #end(end: Omit<LinkEnd, 'reached'>): void {
     if (this.#ended) return
     this.close()
-    const goodbye = this.#goodbye
-    this.#handlers.onEnd({
-      reached: this.#reached,
-      ...(goodbye && { error: goodbyeError(goodbye) }),
-      ...(goodbye?.retryAfterMs !== undefined && { retryAfterMs: goodbye.retryAfterMs }),
-      ...(goodbye?.ticket !== undefined && { ticket: goodbye.ticket }),
-      ...end,
-    })
+    this.#handlers.onEnd({ reached: this.#reached, ...endOf(this.#goodbye), ...end })
   }
 }

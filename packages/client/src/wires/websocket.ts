@@ -1,5 +1,5 @@
 import { type CommandName, type PayloadOf, GatewayError } from '@turnpike/protocol'
-import { type Answered, type Goodbye, goodbyeError, readFrame, refusalOf } from '../inbound.ts'
+import { type Answered, type Goodbye, endOf, readFrame, refusalOf } from '../inbound.ts'
 import { newId } from '../new-id.ts'
 import {
   type Link,
@@ -183,13 +183,6 @@ class WebSocketLink implements Link {
     if (this.#ended) return
     if (end.closeCode === TOO_LARGE) this.#refuseLargest()
     this.close()
-    const goodbye = this.#goodbye
-    this.#handlers.onEnd({
-      reached: this.#reached,
-      ...(goodbye && { error: goodbyeError(goodbye) }),
-      ...(goodbye?.retryAfterMs !== undefined && { retryAfterMs: goodbye.retryAfterMs }),
-      ...(goodbye?.ticket !== undefined && { ticket: goodbye.ticket }),
-      ...end,
-    })
+    this.#handlers.onEnd({ reached: this.#reached, ...endOf(this.#goodbye), ...end })
   }
 }

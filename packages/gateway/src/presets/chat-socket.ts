@@ -18,7 +18,6 @@ export interface ChatSocketOptions {
 
 /** One client of chat JSON: any number of chats in flight, and a session of its own for those that name none. */
 export class ChatSocket {
-  readonly attachment: Attachment
   readonly #options: ChatSocketOptions
   readonly #link: Link
   readonly #connection: Connection
@@ -33,8 +32,16 @@ export class ChatSocket {
     this.#connection = gateway.accept(link, chatJson, {
       presented: gateway.admission.presentedWith(request),
       commands: (asked, session) => this.#carryOut(asked, session),
+      onEnd: () => {
+        this.#stopPings()
+        options.onClose(this)
+      },
     })
-    this.attachment = this.#watched(this.#connection)
+  }
+
+  /** Where the wire reports what happens on the link. */
+  get attachment(): Attachment {
+    return this.#connection
   }
 
   /** Tells the client why, and closes. */
@@ -85,24 +92,6 @@ export class ChatSocket {
     const bytes = bytesOf(framing, [frame])
     this.#link.write(bytes)
     this.#options.gateway.metrics.wire(framing.name).wrote(1, bytes.length)
-  }
-
-  #watched(connection: Connection): Attachment {
-    return {
-      receive: (text) => connection.receive(text),
-      request: (incoming) => connection.request(incoming),
-      malformed: (reason) => connection.malformed(reason),
-      get isAdmitted() {
-        return connection.isAdmitted
-      },
-      bytesRead: (count) => connection.bytesRead(count),
-      drained: () => connection.drained(),
-      closed: () => {
-        this.#stopPings()
-        connection.closed()
-        this.#options.onClose(this)
-      },
-    }
   }
 }
 

@@ -31,12 +31,11 @@ export function shareGateway(): SharedGateway {
  * Where that fails, the next command tries it again and tells why.
  */
 export function openSoon(gateway: Gateway): void {
-  setImmediate(
-    () =>
-      void gateway
-        .open()
-        .catch((error: unknown) => gateway.logger.error({ error }, 'the store cannot be opened')),
-  )
+  setImmediate(() => {
+    // It has been closed at once.
+    if (gateway.isDraining) return
+    gateway.open().catch((error: unknown) => gateway.logger.error({ error }, 'the store cannot be opened'))
+  })
 }
 
 async function release(held: NonNullable<typeof shared>, graceMs: number): Promise<void> {

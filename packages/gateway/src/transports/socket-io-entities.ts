@@ -36,7 +36,6 @@ function serveEntity(gateway: Gateway, socket: Socket): void {
   }
   const { entity: claimed } = socket.handshake.auth
   const entity = new EntityConnection({ gateway, peer, claimed, connectionId: socket.id })
-  socket.on('disconnect', () => entity.leave())
   const admitted = admittedBy(socket)
   const presented = admitted ? undefined : presentedBy(gateway, socket)
   const { commands } = entity
@@ -45,5 +44,6 @@ function serveEntity(gateway: Gateway, socket: Socket): void {
     admitted,
     presented,
     commands,
+    onEnd: () => entity.leave(),
   })
 }

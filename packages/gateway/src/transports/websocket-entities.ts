@@ -5,7 +5,7 @@ import type { Connection } from '../connection.ts'
 import { EntityConnection } from '../entity-connection.ts'
 import type { EntityPeer } from '../entity.ts'
 import type { Gateway } from '../gateway.ts'
-import { type Attachment, type Link, bytesOf } from '../link.ts'
+import { type Link, bytesOf } from '../link.ts'
 import { attachWebSocket } from './websocket.ts'
 
 /**
@@ -23,63 +23,21 @@ export function attachEntities(
     path,
     dialect: threadStream,
     subprotocol: 'turnpike.v1',
-    accept: (link, request) => new EntityLink(gateway, link, request).attachment,
+    accept: (link, request) => serveEntity(gateway, link, request),
   })
 }
 
-/** The link of an entity: its end, however it comes, is the end of the entity's tools. */
-class EntityLink implements Link {
-  readonly framing: Link['framing']
-  readonly attachment: Attachment
-  readonly #link: Link
-  readonly #entity: EntityConnection
-  readonly #connection: Connection
-
-  constructor(gateway: Gateway, link: Link, request: IncomingMessage) {
-    this.framing = link.framing
-    this.#link = link
-    const peer = peerOn(link, (error) => this.#connection.goodbye(error))
-    const claimed = entityIn(request.url)
-    this.#entity = new EntityConnection({ gateway, peer, claimed, connectionId: randomUUID() })
-    const presented = gateway.admission.presentedWith(request)
-    const { commands } = this.#entity
-    this.#connection = gateway.accept(this, threadStream, { presented, commands })
-    this.attachment = this.#watched(this.#connection)
-  }
-
-  get bufferedBytes(): number {
-    return this.#link.bufferedBytes
-  }
-
-  write(bytes: Uint8Array): void {
-    this.#link.write(bytes)
-  }
-
-  pause(paused: boolean): void {
-    this.#link.pause(paused)
-  }
-
-  close(code: number, reason: string): void {
-    this.#entity.leave()
-    this.#link.close(code, reason)
-  }
-
-  #watched(connection: Connection): Attachment {
-    return {
-      receive: (text) => connection.receive(text),
-      request: (incoming) => connection.request(incoming),
-      malformed: (reason) => connection.malformed(reason),
-      get isAdmitted() {
-        return connection.isAdmitted
-      },
-      bytesRead: (count) => connection.bytesRead(count),
-      drained: () => connection.drained(),
-      closed: () => {
-        this.#entity.leave()
-        connection.closed()
-      },
-    }
-  }
+/** The end of the link, however it comes, is the end of the entity's tools. */
+function serveEntity(gateway: Gateway, link: Link, request: IncomingMessage): Connection {
+  const peer = peerOn(link, (error) => connection.goodbye(error))
+  const claimed = entityIn(request.url)
+  const entity = new EntityConnection({ gateway, peer, claimed, connectionId: randomUUID() })
+  const connection = gateway.accept(link, threadStream, {
+    presented: gateway.admission.presentedWith(request),
+    commands: entity.commands,
+    onEnd: () => entity.leave(),
+  })
+  return connection
 }
 
 function peerOn(link: Link, close: EntityPeer['close']): EntityPeer {

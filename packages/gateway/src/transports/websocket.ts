@@ -28,7 +28,8 @@ export function attachWebSocket(server: Server, gateway: Gateway, options: WebSo
   const { path, dialect, subprotocol } = options
   const { admission, limits, wheel } = gateway
   const accept =
-    options.accept ?? ((link, request) => gateway.accept(link, dialect, admission.presentedWith(request)))
+    options.accept ??
+    ((link, request) => gateway.accept(link, dialect, { presented: admission.presentedWith(request) }))
   // Not in the call itself: the published types do not know all of these yet.
   const settings = {
     noServer: true,
