@@ -1,10 +1,10 @@
-import { randomUUID } from 'node:crypto'
 import type { ApprovalDecision, ApprovalRequest, Approvals } from './approvals.ts'
+import { OpenDecisions } from './open-decisions.ts'
 
 /** Approvals for an agent that would be parked, in a run that cannot be: they are waited for in this process. */
 export class HeldApprovals implements Approvals {
   readonly #approvals: Approvals
-  #open: Promise<ApprovalDecision>[] = []
+  readonly #open = new OpenDecisions()
 
   constructor(approvals: Approvals) {
     this.#approvals = approvals
@@ -15,18 +15,11 @@ export class HeldApprovals implements Approvals {
   }
 
   open(request: ApprovalRequest): Promise<string> {
-    const approvalId = randomUUID()
-    const decision = this.#approvals.request(request).then((decided) => ({ ...decided, approvalId }))
-    // Awaited once the agent has parked; until then a refusal is nobody's unhandled rejection.
-    decision.catch(() => {})
-    this.#open.push(decision)
-    return Promise.resolve(approvalId)
+    return this.#open.add(async (approvalId) => ({ ...(await this.request(request)), approvalId }))
   }
 
   /** The decisions on all that was opened since the last time. */
   decided(): Promise<ApprovalDecision[]> {
-    const open = this.#open
-    this.#open = []
-    return Promise.all(open)
+    return this.#open.take()
   }
 }

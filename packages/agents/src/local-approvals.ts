@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { ApprovalDecision, ApprovalRequest, Approvals } from './approvals.ts'
+import { OpenDecisions } from './open-decisions.ts'
 
 /** What decides on the calls of a run outside of any gateway. */
 export type OnApproval = (request: ApprovalRequest) => LocalDecision | Promise<LocalDecision>
@@ -9,7 +10,7 @@ type LocalDecision = boolean | { readonly approved: boolean; readonly reason?: s
 /** Approvals that a function decides on, as soon as they are asked for. */
 export class LocalApprovals implements Approvals {
   readonly #decide: OnApproval
-  #open: Promise<ApprovalDecision>[] = []
+  readonly #open = new OpenDecisions()
 
   constructor(decide: OnApproval) {
     this.#decide = decide
@@ -20,18 +21,12 @@ export class LocalApprovals implements Approvals {
   }
 
   open(request: ApprovalRequest): Promise<string> {
-    const approvalId = randomUUID()
-    const decision = this.#resolve(request, approvalId)
-    decision.catch(() => {})
-    this.#open.push(decision)
-    return Promise.resolve(approvalId)
+    return this.#open.add((approvalId) => this.#resolve(request, approvalId))
   }
 
   /** The decisions on all that was opened since. */
   decided(): Promise<ApprovalDecision[]> {
-    const open = this.#open
-    this.#open = []
-    return Promise.all(open)
+    return this.#open.take()
   }
 
   async #resolve(request: ApprovalRequest, approvalId: string): Promise<ApprovalDecision> {

@@ -1,7 +1,7 @@
 import type { Answers, ErrorBody, PayloadOf, ThreadEvent, ThreadReset } from '@turnpike/protocol'
-import { type SocketIoClientOptions, type SocketIoEvent, connectSocketIo } from './socket-io-client.ts'
+import { type SocketIoClient, type SocketIoEvent, connectSocketIo } from './socket-io-client.ts'
 import { openEventStream } from './sse-client.ts'
-import { type StreamFrame, connectWebSocket } from './websocket-client.ts'
+import { type StreamFrame, type WebSocketClient, connectWebSocket } from './websocket-client.ts'
 
 /** A run or a thread being followed over some wire. */
 export interface WireStream extends AsyncDisposable {
@@ -34,17 +34,9 @@ export class Refusal extends Error {
 }
 
 /** The native WebSocket at `/stream`. */
-export const websocketWire: Wire = {
-  name: 'WebSocket',
-  send: (baseUrl, payload) => overWebSocket(baseUrl, 'thread.send', payload),
-  subscribe: (baseUrl, payload) => overWebSocket(baseUrl, 'thread.subscribe', payload),
-  async cancel(baseUrl, runId) {
-    await using client = await connectWebSocket({ url: streamUrl(baseUrl) })
-    const answer = await client.request('run.cancel', { runId })
-    if (!answer.ok) throw new Refusal(answer.error)
-    return answer.status
-  },
-}
+export const websocketWire: Wire = duplexWire('WebSocket', (baseUrl) =>
+  connectWebSocket({ url: streamUrl(baseUrl) }),
+)
 
 /** The HTTP routes with Server-Sent Events. */
 export const sseWire: Wire = {
@@ -65,12 +57,22 @@ export const sseWire: Wire = {
 
 /** Socket.IO at `/streaming`, over some of its transports; with both of them, it changes over in mid-stream. */
 export function socketIoWire(transports: readonly ('polling' | 'websocket')[]): Wire {
+  return duplexWire(`Socket.IO ${transports.join('+')}`, (baseUrl) =>
+    connectSocketIo({ url: baseUrl, transports }),
+  )
+}
+
+/** A wire on which a client asks and is told over one connection. */
+function duplexWire(
+  name: string,
+  connect: (baseUrl: string) => Promise<WebSocketClient | SocketIoClient>,
+): Wire {
   return {
-    name: `Socket.IO ${transports.join('+')}`,
-    send: (baseUrl, payload) => overSocketIo({ url: baseUrl, transports }, 'thread.send', payload),
-    subscribe: (baseUrl, payload) => overSocketIo({ url: baseUrl, transports }, 'thread.subscribe', payload),
+    name,
+    send: async (baseUrl, payload) => over(await connect(baseUrl), 'thread.send', payload),
+    subscribe: async (baseUrl, payload) => over(await connect(baseUrl), 'thread.subscribe', payload),
     async cancel(baseUrl, runId) {
-      await using client = await connectSocketIo({ url: baseUrl, transports })
+      await using client = await connect(baseUrl)
       const answer = await client.request('run.cancel', { runId })
       if (!answer.ok) throw new Refusal(answer.error)
       return answer.status
@@ -78,33 +80,11 @@ export function socketIoWire(transports: readonly ('polling' | 'websocket')[]): 
   }
 }
 
-async function overSocketIo(
-  options: SocketIoClientOptions,
+async function over(
+  client: WebSocketClient | SocketIoClient,
   command: 'thread.send' | 'thread.subscribe',
   payload: { threadId?: string | undefined },
 ): Promise<WireStream> {
-  const client = await connectSocketIo(options)
-  const answer = await client.request(command, payload)
-  if (!answer.ok) {
-    client.terminate()
-    throw new Refusal(answer.error)
-  }
-  const first = resetsIn(answer, payload.threadId ?? '')
-  return streamOf({
-    next: async () => first.shift() ?? told(await client.inbox.next()),
-    async cut() {
-      client.terminate()
-      await client.closed
-    },
-  })
-}
-
-async function overWebSocket(
-  baseUrl: string,
-  command: 'thread.send' | 'thread.subscribe',
-  payload: { threadId?: string | undefined },
-): Promise<WireStream> {
-  const client = await connectWebSocket({ url: streamUrl(baseUrl) })
   const answer = await client.request(command, payload)
   if (!answer.ok) {
     client.terminate()
