@@ -7,6 +7,7 @@ import { GatewayError } from '@turnpike/protocol'
 import { setMaxListeners } from 'node:events'
 import type { $ZodType } from 'zod/v4/core'
 import type { RunContext } from './context.ts'
+import { checkDirectCall, runDirectCall } from './direct-call.ts'
 import { LocalRun, type LocalRunOptions, type LocalStream, type Prompt } from './local-run.ts'
 import { untilAborted } from './abortable.ts'
 import { type Model, checkModel, modelFor } from './model.ts'
@@ -15,7 +16,7 @@ import { promptOf } from './prompt.ts'
 import { defaultRegistry } from './registry.ts'
 import type { LocalResult } from './run-record.ts'
 import { CallResults, type RunState } from './run-state.ts'
-import type { AgentYield, RunInput, RunOutcome, Runnable, RunnableInfo } from './runnable.ts'
+import type { AgentYield, DirectCall, RunInput, RunOutcome, Runnable, RunnableInfo } from './runnable.ts'
 import { RunTools, functionOf } from './run-tools.ts'
 import { StructuredOutput } from './structured-output.ts'
 import { ToolBatch } from './tool-batch.ts'
@@ -166,11 +167,17 @@ export class Agent<Output = unknown> implements Runnable<Output> {
   ): Promise<unknown> {
     const { context } = new LocalRun(options)
     const caller = this.#caller(context, { signal: context.signal, tools: this.#tools })
-    const checked = await caller.check({ toolCallId: context.runId, tool: name, args })
-    if (!options.approved && (await caller.needsApproval(checked))) {
-      throw new GatewayError('approval-required', `The tool ${JSON.stringify(name)} needs approval.`)
-    }
-    return caller.execute(checked)
+    const call = { toolCallId: context.runId, tool: name, args }
+    return caller.execute(options.approved ? await caller.check(call) : await checkDirectCall(caller, call))
+  }
+
+  /** The same as a run, for a gateway. Tools of entities go by `shop.status`, too, as well as by what models call them. */
+  callTool({ tool, args }: DirectCall, context: RunContext): AsyncGenerator<AgentYield, RunOutcome> {
+    const { signal } = context
+    const names: Record<string, string> = {}
+    const tools = this.#runTools(context, names)
+    const call = { tool: Object.hasOwn(names, tool) ? (names[tool] ?? tool) : tool, args }
+    return runDirectCall(this.#caller(context, { signal, tools }), call, context)
   }
 
   #begin({ history, message, settings }: RunInput): RunState {
@@ -188,15 +195,9 @@ export class Agent<Output = unknown> implements Runnable<Output> {
     const { maxSteps = DEFAULTS.maxSteps, toolConcurrency = DEFAULTS.toolConcurrency } = this.#options
     const { principal, apiKey, approvals } = context
     const request = { principal, ...(apiKey !== undefined && { apiKey }) }
-    const tools = new RunTools({
-      own: this.#tools,
-      functions: this.#functions,
-      patterns: this.#patterns,
-      remote: context.remoteTools,
-      names: state.toolNames,
-      // What was approved is not made by a tool that took over the name of one of the agent's own.
-      reserved: calls.map(({ tool }) => tool),
-    })
+    // What was approved is not made by a tool that took over the name of one of the agent's own.
+    const reserved = calls.map(({ tool }) => tool)
+    const tools = this.#runTools(context, state.toolNames, reserved)
     const caller = this.#caller(context, { signal, tools })
     return new ToolLoop(
       {
@@ -211,6 +212,15 @@ export class Agent<Output = unknown> implements Runnable<Output> {
       },
       state,
     )
+  }
+
+  #runTools(
+    { remoteTools }: RunContext,
+    names: Record<string, string>,
+    reserved: readonly string[] = [],
+  ): RunTools {
+    const [own, functions, patterns] = [this.#tools, this.#functions, this.#patterns]
+    return new RunTools({ own, functions, patterns, remote: remoteTools, names, reserved })
   }
 
   #caller(context: RunContext, given: Pick<ToolCallerOptions, 'signal' | 'tools'>): ToolCaller {

@@ -67,6 +67,13 @@ export interface RunnableInfo {
   readonly steps?: readonly string[]
 }
 
+/** A call of a tool that a client asks for itself, with no model in between. */
+export interface DirectCall {
+  readonly tool: string
+  /** JSON. */
+  readonly args: unknown
+}
+
 /** Anything the gateway can run. */
 export interface Runnable<Output = unknown> {
   readonly name: string
@@ -78,4 +85,10 @@ export interface Runnable<Output = unknown> {
    * should end soon; what it yields after that is dropped, and after a grace time it is abandoned.
    */
   run(input: RunInput, context: RunContext): AsyncIterable<AgentYield, RunOutcome<Output> | void>
+  /**
+   * Calls one of its tools in place of an answer. Absent where nobody may.
+   *
+   * @throws GatewayError `unknown-tool` | `invalid-arguments` | `approval-required`, and as the tool fails
+   */
+  callTool?(call: DirectCall, context: RunContext): AsyncIterable<AgentYield, RunOutcome | void>
 }

@@ -1,4 +1,4 @@
-import type { BackgroundOperation, RunContext, RunInput, RunOutcome, Runnable } from '@turnpike/agents'
+import type { BackgroundOperation, RunContext, RunOutcome, Runnable } from '@turnpike/agents'
 import { type RemoteTools, inRun } from '@turnpike/agents/host'
 import {
   type AgentEvent,
@@ -8,7 +8,6 @@ import {
   type Message,
   type Usage,
   GatewayError,
-  textOf,
 } from '@turnpike/protocol'
 import type { ThreadRef } from './thread-ref.ts'
 import type { ApprovalDesk } from './approvals.ts'
@@ -21,6 +20,8 @@ import { createRunContext } from './run-context.ts'
 import { RunJournal, type RunJournalOptions } from './run-journal.ts'
 import type { RunObserver } from './run-observer.ts'
 import { type Progress, RunRecorder } from './run-recorder.ts'
+import { failureOf, finishOf } from './run-terminal.ts'
+import { type TurnInput, isSendersFault, takeTurn } from './run-turn.ts'
 import type { ApprovalRecord, RunChange, RunRecord, Store } from './store.ts'
 import type { EventDraft } from './thread-window.ts'
 
@@ -287,16 +288,13 @@ export class Run {
     }
   }
 
-  #drive(how: Pick<RunInput, 'history' | 'resume'>): void {
+  #drive(input: TurnInput): void {
     const { limits, findAgent } = this.#options
-    const { agent: name, input: message } = this.record
     this.#deadline(limits.runMs, () => this.stop('timeout'))
     const drive = async (): Promise<void> => {
       try {
-        const agent = findAgent(name)
-        if (!agent) throw new GatewayError('unknown-agent', 'There is no agent of that name any more.')
-        for (const earlier of how.history) frozen(earlier)
-        const yields = agent.run({ text: textOf(message), message, ...how }, this.#context)
+        const run = { record: this.record, context: this.#context }
+        const yields = takeTurn(findAgent(this.record.agent), run, input)
         const outcome = await pullAgent(yields[Symbol.asyncIterator](), {
           take: (value) => this.#recorder.take(value),
           isOver: () => this.#state === 'ended' || this.#stopReason !== undefined,
@@ -361,27 +359,16 @@ export class Run {
     usage?: RunOutcome['usage'],
   ): void {
     const stopped = finishReason === 'cancelled' || finishReason === 'interrupted'
-    const { answer, steps } = this.#recorder
-    this.#end(stopped ? 'cancelled' : 'done', {
-      type: 'finish',
-      agent: this.record.agent,
-      finishReason,
-      text: answer,
-      steps,
-      usage: usage ?? this.#recorder.usage,
-    })
+    const ending = finishOf(this.record.agent, this.#recorder, { finishReason, usage })
+    this.#end(stopped ? 'cancelled' : 'done', ending)
   }
 
-  /** What the agent threw goes to the log of the server; clients get a code and a message that is safe to show. */
+  /** What the agent threw goes to the log of the server. */
   #endFailed(error: unknown): void {
     if (this.#state === 'ended') return
     const { agent } = this.record
-    const shown =
-      error instanceof GatewayError
-        ? error
-        : new GatewayError('agent-failed', 'The agent failed.', { cause: error })
-    const { code, message } = shown
-    this.#end('failed', { type: 'error', agent, error: { code, message } })
+    this.#end('failed', failureOf(agent, error))
+    if (isSendersFault(this.record, error)) return
     this.#options.logger.error({ runId: this.id, agent, error }, 'a run failed')
   }
 

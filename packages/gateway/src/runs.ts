@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto'
-import type { Principal, Runnable } from '@turnpike/agents'
+import type { DirectCall, Principal, RunSettings, Runnable } from '@turnpike/agents'
 import type { RemoteTools } from '@turnpike/agents/host'
 import {
   type CancelStatus,
@@ -56,6 +56,10 @@ export interface SendSettings {
   readonly findAgent?: FindAgent
   /** Whom the sender says it is for. It counts where the sender is anonymous; who has authenticated pays. */
   readonly chargedTo?: string
+  /** What the sender asks of the model. */
+  readonly settings?: RunSettings
+  /** A tool that is called in place of an answer; the message says so in words. */
+  readonly toolCall?: DirectCall
 }
 
 /** A message to be answered in a thread that its sender may write to. */
@@ -432,7 +436,7 @@ function payerOf({ principal, chargedTo }: SendRequest): Payer {
 }
 
 function recordOf(request: SendRequest, of: Pick<RunRecord, 'id' | 'fingerprint' | 'agent'>): RunRecord {
-  const { thread, payload } = request
+  const { thread, payload, settings, toolCall } = request
   const { message } = payload
   const input: Message = {
     id: randomUUID(),
@@ -442,7 +446,8 @@ function recordOf(request: SendRequest, of: Pick<RunRecord, 'id' | 'fingerprint'
     status: 'done',
     createdAt: Date.now(),
   }
-  return { ...of, ...payerOf(request), thread, input, messageId: randomUUID(), state: 'queued' }
+  const asked = { ...(settings && { settings }), ...(toolCall && { toolCall }) }
+  return { ...of, ...payerOf(request), ...asked, thread, input, messageId: randomUUID(), state: 'queued' }
 }
 
 function sentOf({ thread, id, started, ended }: Run): Omit<Sent, 'status'> {

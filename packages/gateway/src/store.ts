@@ -1,4 +1,4 @@
-import type { Principal } from '@turnpike/agents'
+import type { DirectCall, Principal, RunSettings } from '@turnpike/agents'
 import type { ApprovalDecision, ArtifactStore, MemoryStore } from '@turnpike/agents/host'
 import type { EventId, EventOf, Message, Usage } from '@turnpike/protocol'
 import type { ThreadRef } from './thread-ref.ts'
@@ -105,6 +105,10 @@ export interface RunRecord extends RunChange {
   /** Tells a repeated request from another one of the same id. */
   readonly fingerprint: string
   readonly input: Message
+  /** What is asked of the model, for a run that has not begun. */
+  readonly settings?: RunSettings
+  /** The call that is made in place of an answer. */
+  readonly toolCall?: DirectCall
   /** The id of the answer. */
   readonly messageId: string
   readonly state: RunState

@@ -223,6 +223,22 @@ export function runConformance(open: () => Promise<Store>): void {
     expect(await store.runs.find(thread.owner, 'c')).not.toHaveProperty('chargedTo')
   })
 
+  test('what a run asks for beside its message is kept', async () => {
+    await using bench = await setUpStore(open)
+    const { store, thread } = bench
+    const settings = { temperature: 0.5, maxTokens: 7 }
+    const toolCall = { tool: 'stock', args: { item: 'hat\u2028' } }
+    await store.runs.create(runOf(thread, 'a', { settings, toolCall }))
+    await store.runs.create(runOf(thread, 'b'))
+    expect(await store.runs.find(thread.owner, 'a')).toMatchObject({
+      settings,
+      toolCall: { tool: 'stock', args: { item: 'hat\u2028' } },
+    })
+    const plain = await store.runs.find(thread.owner, 'b')
+    expect(plain).not.toHaveProperty('settings')
+    expect(plain).not.toHaveProperty('toolCall')
+  })
+
   test('twenty changes at once are all made', async () => {
     await using bench = await setUpStore(open)
     const { store, thread } = bench

@@ -1,3 +1,4 @@
+import type { Framing } from '../link.ts'
 import type { Outgoing } from './outgoing.ts'
 
 /** How the manager talks over one socket. */
@@ -9,6 +10,10 @@ export interface Channel {
   readonly takenBytes: number
   /** False where the socket does not take it any more. */
   readonly write: (outgoing: Outgoing) => boolean
+  /** How frames become bytes for {@link Channel.writeFrames}. */
+  readonly framing: Framing
+  /** The same for any number of frames that were framed already. */
+  readonly writeFrames: (bytes: Uint8Array) => boolean
   /** Asks the peer for a sign of life; false where the socket is gone. */
   readonly ping: () => boolean
   /** Stops or goes on reading, where the socket can. */

@@ -5,6 +5,7 @@ import { GatewayError } from '@turnpike/protocol'
 import { type UpgradeRouter, upgradeRouter } from '../transports/upgrade-router.ts'
 import type { Channel } from './channel.ts'
 import { closingWith } from './closing.ts'
+import { rememberChannel } from './connection-link.ts'
 import { Connections } from './connections.ts'
 import { type DrainOptions, closeAll, drain } from './departure.ts'
 import { ForeignChannel } from './foreign-channel.ts'
@@ -281,12 +282,14 @@ export class WebSocketConnectionManager {
   #peerOf(channel: Channel, socket: ManagedSocket, path: string): Peer {
     const createdAt = Date.now()
     const { messagesPerSecond } = this.#settings
-    return new Peer({
+    const peer = new Peer({
       connection: { id: randomUUID(), socket, metadata: { path }, createdAt, lastActivity: createdAt },
       channel,
       path: this.#servedAt(path),
       perSecond: messagesPerSecond,
     })
+    rememberChannel(peer.connection, channel)
+    return peer
   }
 
   /** What a peer did wrong, as the parser found; it closes with the code of the RFC itself. */

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import type { WebSocket } from 'ws'
+import { websocketFraming } from '../transports/websocket-framing.ts'
 import type { Channel } from './channel.ts'
 import type { Outgoing } from './outgoing.ts'
 
@@ -7,6 +8,7 @@ const NOTHING = new Uint8Array()
 
 /** A socket of `ws`: it reads, checks and closes; whole frames go to the stream below it, so that many can share one. */
 export class NativeChannel implements Channel {
+  readonly framing = websocketFraming
   readonly #websocket: WebSocket
   readonly #socket: Socket
 
@@ -27,9 +29,13 @@ export class NativeChannel implements Channel {
     return this.#socket.bytesWritten - this.#socket.writableLength
   }
 
-  write(outgoing: Outgoing): boolean {
+  write({ frame }: Outgoing): boolean {
+    return this.writeFrames(frame)
+  }
+
+  writeFrames(bytes: Uint8Array): boolean {
     if (!this.isOpen) return false
-    this.#socket.write(outgoing.frame)
+    this.#socket.write(bytes)
     return true
   }
 

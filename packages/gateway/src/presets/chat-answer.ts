@@ -8,7 +8,8 @@ import {
   textOf,
 } from '@turnpike/protocol'
 import type { Dialect } from '@turnpike/protocol/wire'
-import { type Framing, type Link, writeText } from '../link.ts'
+import { lineFraming } from '../line-framing.ts'
+import type { Link } from '../link.ts'
 
 /** What a chat comes to, for who asks for the answer as a whole. */
 export interface ChatAnswer {
@@ -34,11 +35,7 @@ export const chatEndings: Dialect = {
   reset: (reset) => [{ name: reset.type, json: JSON.stringify(reset) }],
 }
 
-const lines: Framing = {
-  name: 'http',
-  maxBytes: ({ json }) => json.length * 3 + 1,
-  write: ({ json }, target, offset) => offset + writeText(`${json}\n`, target, offset),
-}
+const lines = lineFraming('http')
 
 /** A request that waits for a run's answer, as the gateway sees it: a reader that keeps how the run ended. */
 export class ChatAnswerLink implements Link {

@@ -2,13 +2,14 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { GatewayError } from '@turnpike/protocol'
 import { CHAT_PING, CHAT_PONG, chatJson, chatRefusal, readChatRequest } from '@turnpike/protocol/chat-json'
-import { type Command, type Frame, type Request, decodeCommand } from '@turnpike/protocol/wire'
+import { type Frame, type Request, decodeCommand } from '@turnpike/protocol/wire'
 import type { Connection, Handled } from '../connection.ts'
 import type { Gateway } from '../gateway.ts'
 import { type Attachment, type Link, bytesOf } from '../link.ts'
 import type { SendSettings } from '../runs.ts'
-import type { Outcome, Session } from '../session.ts'
+import type { Session } from '../session.ts'
 import type { ChatAgents } from './chat-agents.ts'
+import { executeMakingRoom } from './making-room.ts'
 
 export interface ChatSocketOptions {
   readonly gateway: Gateway
@@ -97,19 +98,4 @@ export class ChatSocket {
 
 function isUnknownRun(error: unknown): error is GatewayError {
   return error instanceof GatewayError && error.code === 'unknown-run'
-}
-
-/** A client that has a session for each question does not say when it is through with one: an idle one makes room. */
-async function executeMakingRoom(
-  session: Session,
-  command: Exclude<Command, { name: 'auth' }>,
-  settings: SendSettings,
-): Promise<Outcome> {
-  try {
-    return await session.execute(command, settings)
-  } catch (error) {
-    const isFull = error instanceof GatewayError && error.code === 'too-many-subscriptions'
-    if (!isFull || session.leaveIdle() === undefined) throw error
-    return session.execute(command, settings)
-  }
 }

@@ -21,6 +21,7 @@ export function migrations({ keyType, search }: SqlEngine): Record<string, Migra
       },
     },
     '0002-charged-runs': { up: chargeRuns },
+    '0003-run-requests': { up: addRequests },
   }
 }
 
@@ -93,6 +94,12 @@ async function chargeRuns(db: Database): Promise<void> {
     .columns(['charged_to', 'principal_id', 'created_at', 'input_tokens', 'output_tokens'])
     .where(sql.ref('charged_to'), 'is not', null)
     .execute()
+}
+
+/** What a run is asked for beside its message. */
+async function addRequests(db: Database): Promise<void> {
+  await db.schema.alterTable('runs').addColumn('settings', 'text').execute()
+  await db.schema.alterTable('runs').addColumn('tool_call', 'text').execute()
 }
 
 async function createMessages(db: Database, keyType: KeyType): Promise<void> {

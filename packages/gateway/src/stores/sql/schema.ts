@@ -1,4 +1,4 @@
-import type { Principal } from '@turnpike/agents'
+import type { DirectCall, Principal, RunSettings } from '@turnpike/agents'
 import type { ApprovalDecision } from '@turnpike/agents/host'
 import type { EventId, Message } from '@turnpike/protocol'
 import type { Generated } from 'kysely'
@@ -44,6 +44,8 @@ interface RunTable {
   charged_to: string | null
   fingerprint: string
   input: JsonText<Message>
+  settings: JsonText<RunSettings> | null
+  tool_call: JsonText<DirectCall> | null
   message_id: string
   state: RunState
   start_seq: number | null

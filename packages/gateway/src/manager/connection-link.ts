@@ -1,0 +1,49 @@
+import type { Attachment, Framing, Link } from '../link.ts'
+import type { Channel } from './channel.ts'
+import { ForeignChannel } from './foreign-channel.ts'
+import type { WebSocketConnection } from './websocket-handler.ts'
+
+const channels = new WeakMap<WebSocketConnection, Channel>()
+
+/** Notes how a connection of a manager talks. */
+export function rememberChannel(connection: WebSocketConnection, channel: Channel): void {
+  channels.set(connection, channel)
+}
+
+/** A managed connection as the gateway sees it, for frames that are of this connection alone. */
+export class ConnectionLink implements Link {
+  readonly framing: Framing
+  readonly #channel: Channel
+  #attachment: Attachment | undefined
+  #isWatched = false
+
+  constructor(connection: WebSocketConnection) {
+    this.#channel = channels.get(connection) ?? new ForeignChannel(connection.socket)
+    this.framing = { ...this.#channel.framing, scope: connection.id }
+  }
+
+  get bufferedBytes(): number {
+    return this.#channel.bufferedBytes
+  }
+
+  attach(attachment: Attachment): void {
+    this.#attachment = attachment
+  }
+
+  write(bytes: Uint8Array): void {
+    this.#channel.writeFrames(bytes)
+    if (this.#isWatched || this.bufferedBytes === 0) return
+    this.#isWatched = true
+    this.#channel.onceDrained(() => {
+      this.#isWatched = false
+      this.#attachment?.drained()
+    })
+  }
+
+  /** The manager paces what a connection sends. */
+  pause(): void {}
+
+  close(code: number, reason: string): void {
+    this.#channel.close(code, reason)
+  }
+}

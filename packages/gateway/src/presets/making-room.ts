@@ -1,0 +1,19 @@
+import { GatewayError } from '@turnpike/protocol'
+import type { Command } from '@turnpike/protocol/wire'
+import type { SendSettings } from '../runs.ts'
+import type { Outcome, Session } from '../session.ts'
+
+/** A client that has a session for each question does not say when it is through with one: an idle one makes room. */
+export async function executeMakingRoom(
+  session: Session,
+  command: Exclude<Command, { name: 'auth' }>,
+  settings: SendSettings,
+): Promise<Outcome> {
+  try {
+    return await session.execute(command, settings)
+  } catch (error) {
+    const isFull = error instanceof GatewayError && error.code === 'too-many-subscriptions'
+    if (!isFull || session.leaveIdle() === undefined) throw error
+    return session.execute(command, settings)
+  }
+}
