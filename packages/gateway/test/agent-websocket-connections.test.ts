@@ -172,33 +172,34 @@ describe('connections', () => {
     expect(await second.closed).toMatchObject({ code: 4513 })
   })
 
-  test('a socket of another framework works as well', async () => {
-    const gateway = testGateway([])
+  test('a socket of another framework works as well, and is waited for', async () => {
+    const gateway = testGateway([], { limits: { highWaterBytes: 65_536 } })
     const manager = new WebSocketConnectionManager({ pingInterval: 0 })
-    manager.registerHandler('/ws', createAgentWebSocketHandler(countingAgent(), { gateway }))
+    manager.registerHandler('/ws', createAgentWebSocketHandler(countingAgent('counter', 100_000), { gateway }))
     const socket = new ForeignSocket()
     const { id } = manager.handleConnection(socket, '/ws')
-    manager.handleMessage(id, JSON.stringify({ type: 'stream', payload: { prompt: 'to 300' } }), false)
+    manager.handleMessage(id, JSON.stringify({ type: 'stream', payload: { prompt: 'to 30000' } }), false)
     await socket.until('stream_complete')
-    expect(chunksOf(socket.told)).toBe(Array.from({ length: 300 }, (_, index) => `${index + 1} `).join(''))
+    expect(chunksOf(socket.told)).toBe(Array.from({ length: 30_000 }, (_, index) => `${index + 1} `).join(''))
     manager.handleClose(id, 1000, '')
     await gateway.drain(0)
   })
 })
 
-/** A socket that takes what it was sent only when it is looked at, as slow ones do. */
+/** A socket that takes what it was sent only once nothing is sent and somebody looks again and again. */
 class ForeignSocket extends EventEmitter {
   readonly told: Told[] = []
   #buffered = 0
+  #looks = 0
 
   get bufferedAmount(): number {
-    const buffered = this.#buffered
-    this.#buffered = 0
-    return buffered
+    if (++this.#looks > 20) this.#buffered = 0
+    return this.#buffered
   }
 
   send(data: string | Uint8Array): void {
     this.#buffered += data.length
+    this.#looks = 0
     this.told.push(JSON.parse(String(data)) as Told)
     this.emit('told')
   }
