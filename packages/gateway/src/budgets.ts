@@ -79,7 +79,8 @@ export class Budgets {
       await before
       await stored()
       await this.#assertRuns(payer)
-      await this.#assertTokens(payer)
+      const refusal = await this.#tokenRefusal(payer)
+      if (refusal) throw refusal
       return await takeOn()
     } finally {
       turn.resolve()
@@ -87,10 +88,26 @@ export class Budgets {
     }
   }
 
-  /** @param going - How many runs of that user go on. @throws GatewayError `too-many-runs` */
+  /** @param going - How many runs of that user go on. */
+  hasRoom(payer: Payer, going: number): boolean {
+    return going < this.#budget.concurrentRuns || budgetKey(payer) === undefined
+  }
+
+  /**
+   * Why a run that has waited may not begin: what came before it has used everything.
+   *
+   * @returns A `budget-exhausted`, or undefined.
+   */
+  async refusalOf(payer: Payer, stored: Spending<unknown>['stored']): Promise<GatewayError | undefined> {
+    if (this.#budget.tokensPerDay === Infinity || budgetKey(payer) === undefined) return undefined
+    await stored()
+    return this.#tokenRefusal(payer)
+  }
+
+  /** @throws GatewayError `too-many-runs` where there is no room */
   assertRoom(payer: Payer, going: number): void {
     const { concurrentRuns } = this.#budget
-    if (going < concurrentRuns || budgetKey(payer) === undefined) return
+    if (this.hasRoom(payer, going)) return
     throw new GatewayError('too-many-runs', `A user may have ${concurrentRuns} runs going on at once.`, {
       retryAfterMs: RETRY_MS,
     })
@@ -107,13 +124,13 @@ export class Budgets {
     })
   }
 
-  async #assertTokens({ principal, chargedTo }: Payer): Promise<void> {
+  async #tokenRefusal({ principal, chargedTo }: Payer): Promise<GatewayError | undefined> {
     const { tokensPerDay } = this.#budget
-    if (tokensPerDay === Infinity) return
+    if (tokensPerDay === Infinity) return undefined
     const since = Date.now() - DAY_MS
     const { inputTokens, outputTokens, firstAt } = await this.#runs.usage(principal.id, since, chargedTo)
-    if (inputTokens + outputTokens < tokensPerDay) return
-    throw new GatewayError('budget-exhausted', `A user may use ${tokensPerDay} tokens a day.`, {
+    if (inputTokens + outputTokens < tokensPerDay) return undefined
+    return new GatewayError('budget-exhausted', `A user may use ${tokensPerDay} tokens a day.`, {
       retryAfterMs: untilRoom(firstAt, DAY_MS),
     })
   }

@@ -22,8 +22,8 @@ export class Lane {
     return this.#active !== undefined
   }
 
-  isActive(run: Run): boolean {
-    return run === this.#active
+  get active(): Run | undefined {
+    return this.#active
   }
 
   /** @throws GatewayError `thread-busy` where a run goes on and this one may not wait for it */

@@ -40,6 +40,10 @@ export interface RunOptions extends Omit<RunJournalOptions, 'run' | 'store' | 'c
   readonly onEnd: (run: Run) => void
   /** Called when the last background operation of an ended run has ended. */
   readonly onIdle: (run: Run) => void
+  /** Called when it waits for approval, and nothing of it runs. */
+  readonly onPark: (run: Run) => void
+  /** Called when a parked run could go on; `goOn` has it do so. */
+  readonly onReady: (run: Run, goOn: () => void) => void
 }
 
 /** What a parked run leaves in the store. */
@@ -189,7 +193,10 @@ export class Run {
     if (this.#state !== 'queued') return
     this.#state = 'running'
     await this.#logStart()
-    this.#endFailed(new GatewayError('internal', 'The run could not be started.', { cause }))
+    const isRefused = cause instanceof GatewayError && cause.code === 'budget-exhausted'
+    this.#endFailed(
+      isRefused ? cause : new GatewayError('internal', 'The run could not be started.', { cause }),
+    )
   }
 
   /** Ends what still goes on of it beside its answer. */
@@ -327,13 +334,22 @@ export class Run {
     this.#state = 'parked'
     this.#stopTimer()
     this.#journal.checkpoint({ state: 'parked', parked: JSON.stringify(parked) })
+    this.#options.onPark(this)
     if (this.#leaving) this.#leaveParked()
     else this.#resume()
   }
 
   /** Goes on with a parked run, if nothing is left to be decided. */
   #resume(): void {
-    if (this.#state !== 'parked' || this.#approvals.isOpen || this.#leaving) return
+    if (this.#isReady) this.#options.onReady(this, () => this.#goOn())
+  }
+
+  get #isReady(): boolean {
+    return this.#state === 'parked' && !this.#approvals.isOpen && !this.#leaving
+  }
+
+  #goOn(): void {
+    if (!this.#isReady) return
     const decisions = this.#approvals.take()
     if (decisions.length === 0)
       return this.#endFailed(new Error('The agent parked without asking for an approval.'))

@@ -1,16 +1,7 @@
-import { createHash, randomUUID } from 'node:crypto'
-import type { DirectCall, Principal, RunSettings, Runnable } from '@turnpike/agents'
+import type { Runnable } from '@turnpike/agents'
 import type { RemoteTools } from '@turnpike/agents/host'
-import {
-  type CancelStatus,
-  type Limits,
-  type Message,
-  type PayloadOf,
-  type WhenBusy,
-  GatewayError,
-  textOf,
-} from '@turnpike/protocol'
-import { type ThreadKey, type ThreadRef, ANONYMOUS, ownedKey } from './thread-ref.ts'
+import { type CancelStatus, type Limits, type WhenBusy, GatewayError, textOf } from '@turnpike/protocol'
+import { type ThreadKey, type ThreadRef, ownedKey } from './thread-ref.ts'
 import type { ApprovalDesk } from './approvals.ts'
 import { type Budgets, type Payer, isSamePayer } from './budgets.ts'
 import type { EventLog } from './event-log.ts'
@@ -21,9 +12,19 @@ import { loggerWithout } from './redaction.ts'
 import type { Metrics } from './metrics.ts'
 import { Run } from './run.ts'
 import { type RunObserver, runObserver } from './run-observer.ts'
+import {
+  type FindAgent,
+  type RequestIds,
+  type SendRequest,
+  assertSame,
+  idsOf,
+  payerOf,
+  recordOf,
+} from './run-requests.ts'
 import type { OpenTelemetry } from './run-spans.ts'
 import type { RunRecord, Store, StoredMessage } from './store.ts'
 import type { TimerWheel } from './timer-wheel.ts'
+import { Turnstile } from './turnstile.ts'
 import type { UserLimits } from './user-limits.ts'
 
 const TITLE_CHARS = 80
@@ -43,30 +44,6 @@ export interface RunsOptions {
   readonly remoteTools?: RemoteTools
   readonly findAgent: FindAgent
   readonly whenBusy: WhenBusy
-}
-
-/** Finds what is to run, by the name a client knows it by. */
-export type FindAgent = (name?: string) => Runnable | undefined
-
-/** What a wire knows of a message beside what the command says. */
-export interface SendSettings {
-  /** The caller's key for the model; it is kept with the run and nowhere else. */
-  readonly apiKey?: string
-  /** Where the wire has names of its own. @default what the gateway serves */
-  readonly findAgent?: FindAgent
-  /** Whom the sender says it is for. It counts where the sender is anonymous; who has authenticated pays. */
-  readonly chargedTo?: string
-  /** What the sender asks of the model. */
-  readonly settings?: RunSettings
-  /** A tool that is called in place of an answer; the message says so in words. */
-  readonly toolCall?: DirectCall
-}
-
-/** A message to be answered in a thread that its sender may write to. */
-export interface SendRequest extends SendSettings {
-  readonly principal: Principal
-  readonly thread: ThreadRef
-  readonly payload: PayloadOf<'thread.send'>
 }
 
 /** What one `thread.send` came to; the same again for the same run id. */
@@ -95,11 +72,16 @@ export class Runs {
   /** Those that have ended and are being stored. */
   readonly #settling = new Set<Run>()
   readonly #finders = new Set<FindAgent>()
+  readonly #turnstile: Turnstile
   #recovered: Promise<void> | undefined
   #draining = false
 
   constructor(options: RunsOptions) {
+    const { users, budgets } = options
     this.#options = options
+    this.#turnstile = new Turnstile(
+      (payer, going) => users.hasRoom(payer.principal, going) && budgets.hasRoom(payer, going),
+    )
   }
 
   /**
@@ -130,19 +112,19 @@ export class Runs {
    */
   async send(request: SendRequest): Promise<Sent> {
     await this.recover()
-    const { thread, payload } = request
-    const id = payload.runId ?? randomUUID()
-    const fingerprint = createHash('sha256').update(JSON.stringify(payload.message)).digest('base64')
-    const key = ownedKey(thread.owner, id)
+    const { thread } = request
+    const ids = idsOf(request)
+    const key = ownedKey(thread.owner, ids.id)
     const known = this.#known.get(key)
     if (known) {
-      assertSame(known, { threadId: payload.threadId, fingerprint })
+      assertSame(known, request, ids)
       return known.sent
     }
     if (this.#draining) throw draining()
-    const sent = this.#find(request, { id, fingerprint })
+    const sent = this.#find(request, ids)
     // So that the same request again does not overtake this one while the store is asked.
     if (!this.#known.has(key)) {
+      const { fingerprint } = ids
       this.#known.set(key, { run: undefined, outcome: 'cancelling', thread, fingerprint, sent })
     }
     sent.catch(() => this.#known.delete(key))
@@ -196,7 +178,8 @@ export class Runs {
 
   /** Parked, or behind another run. */
   #isWaiting(run: Run): boolean {
-    if (run.state === 'queued') return !this.#lanes.get(run.thread.key)?.isActive(run)
+    if (this.#turnstile.isWaiting(run)) return true
+    if (run.state === 'queued') return this.#lanes.get(run.thread.key)?.active !== run
     return run.state === 'parked'
   }
 
@@ -234,19 +217,19 @@ export class Runs {
     const { messages } = await log.snapshot(thread)
     const run = this.#make(record, { created: Promise.resolve() })
     if (state !== 'queued' && state !== 'parked') return run.lose(approvals)
-    const place = this.#laneOf(thread).add(run, 'enqueue')
+    const place = this.#join(this.#laneOf(thread), run, 'enqueue')
     const status = place === 'active' ? 'started' : 'queued'
     this.#know(run, Promise.resolve({ ...sentOf(run), status }))
     if (state === 'parked') run.restore(approvals, decisionsIn(messages))
-    else if (place === 'active') await this.#beginNext(run)
+    else if (place === 'active') this.#beginNext(run)
   }
 
   /** A run that this process has forgotten, or never knew, may still be in the store. */
-  async #find(request: SendRequest, ids: Pick<RunRecord, 'id' | 'fingerprint'>): Promise<Sent> {
+  async #find(request: SendRequest, ids: RequestIds): Promise<Sent> {
     const { thread, payload } = request
     const record = payload.runId && (await this.#options.store.runs.find(thread.owner, ids.id))
     if (!record) return this.#spend(request, ids)
-    assertSame(record, { threadId: payload.threadId, fingerprint: ids.fingerprint })
+    assertSame(record, request, ids)
     const { endSeq, startSeq = endSeq } = record
     if (startSeq === undefined || endSeq === undefined) throw draining()
     // The store knows it better than a note of it would.
@@ -255,35 +238,35 @@ export class Runs {
     return { thread: record.thread, runId: record.id, status: 'started', started, ended }
   }
 
-  #spend(request: SendRequest, ids: Pick<RunRecord, 'id' | 'fingerprint'>): Promise<Sent> {
+  #spend(request: SendRequest, ids: RequestIds): Promise<Sent> {
     const payer = payerOf(request)
-    const stored = (): Promise<unknown> => {
-      const runs = [...this.#unended, ...this.#settling].filter(({ record }) => isSamePayer(record, payer))
-      return Promise.all(runs.map((run) => run.stored))
-    }
-    return this.#options.budgets.spend(payer, { stored, takeOn: () => this.#take(request, ids) })
+    const takeOn = (): Promise<Sent> => this.#take(request, ids)
+    return this.#options.budgets.spend(payer, { stored: () => this.#storedOf(payer), takeOn })
   }
 
-  async #take(request: SendRequest, ids: Pick<RunRecord, 'id' | 'fingerprint'>): Promise<Sent> {
-    const { users, budgets, store } = this.#options
-    const { principal, thread, payload, apiKey, findAgent = this.#options.findAgent } = request
+  /** Resolves once the store knows what the runs of a sender have come to. */
+  #storedOf(payer: Payer): Promise<unknown> {
+    const runs = [...this.#unended, ...this.#settling].filter(({ record }) => isSamePayer(record, payer))
+    return Promise.all(runs.map((run) => run.stored))
+  }
+
+  async #take(request: SendRequest, ids: RequestIds): Promise<Sent> {
+    // The store may have been asked meanwhile.
+    if (this.#draining) throw draining()
+    const { store } = this.#options
+    const { thread, payload, apiKey, findAgent = this.#options.findAgent } = request
     const agent = findAgent(payload.agent)
     if (!agent) throw new GatewayError('unknown-agent', 'There is no agent of that name.')
     const lane = this.#laneOf(thread)
     const whenBusy = payload.whenBusy ?? this.#options.whenBusy
-    lane.assertRoom(whenBusy)
-    if (!lane.isBusy || whenBusy === 'interrupt') {
-      const payer = payerOf(request)
-      const has = this.#runsOf(payer, lane)
-      users.assertRun(principal, has)
-      budgets.assertRoom(payer, has.going)
-    }
+    this.#assertRoom(request, lane, whenBusy)
     const record = recordOf(request, { ...ids, agent: this.#nameOf(agent) })
     const created = Promise.withResolvers<void>()
     // By the name that was asked for: what it is called in the record may be another one on this wire.
     const again = request.findAgent && ((): Runnable | undefined => findAgent(payload.agent))
     const run = this.#make(record, { created: created.promise, apiKey, findAgent: again })
-    const place = lane.add(run, whenBusy)
+    const place = this.#join(lane, run, whenBusy)
+    if (place === 'active') this.#turnstile.enter(run)
     const sent = created.promise.then(async (): Promise<Sent> => {
       if (place === 'active') await this.#begin(run)
       return { ...sentOf(run), status: place === 'active' ? 'started' : 'queued' }
@@ -321,6 +304,8 @@ export class Runs {
         this.#remember(ended)
       },
       onIdle: (ended) => this.#remember(ended),
+      onPark: (parked) => this.#turnstile.leave(parked),
+      onReady: (ready, goOn) => this.#turnstile.pass(ready, goOn),
     })
     this.#unended.add(run)
     return run
@@ -347,13 +332,27 @@ export class Runs {
     return runObserver({ name, model, provider }, this.#options)
   }
 
-  #laneOf(thread: ThreadRef): Lane {
-    let lane = this.#lanes.get(thread.key)
-    if (!lane) {
-      lane = new Lane(this.#options.limits, (run) => void this.#beginNext(run))
-      this.#lanes.set(thread.key, lane)
-    }
-    return lane
+  /** The lane of a thread; kept once there is a run in it. */
+  #laneOf({ key }: ThreadRef): Lane {
+    return this.#lanes.get(key) ?? new Lane(this.#options.limits, (run) => this.#beginNext(run))
+  }
+
+  #join(lane: Lane, run: Run, whenBusy: WhenBusy): 'active' | 'waiting' {
+    this.#lanes.set(run.thread.key, lane)
+    return lane.add(run, whenBusy)
+  }
+
+  /** @throws GatewayError `thread-busy` | `too-many-runs` */
+  #assertRoom(request: SendRequest, lane: Lane, whenBusy: WhenBusy): void {
+    lane.assertRoom(whenBusy)
+    // What waits is counted when its turn has come.
+    if (lane.isBusy && whenBusy !== 'interrupt') return
+    const payer = payerOf(request)
+    const going = this.#turnstile.count(payer, lane.active)
+    const isParked = (run: Run): boolean => run.state === 'parked' && isSamePayer(run.record, payer)
+    const parked = [...this.#unended].filter((run) => run !== lane.active && isParked(run)).length
+    this.#options.users.assertRun(payer.principal, { going, parked })
+    this.#options.budgets.assertRoom(payer, going)
   }
 
   /** @throws what keeps it from being told of at all */
@@ -370,14 +369,20 @@ export class Runs {
     await run.start(history)
   }
 
-  /** The turn of a run that waited has come. */
-  async #beginNext(run: Run): Promise<void> {
-    const { store, logger } = this.#options
+  /** The turn of a run that waited has come, where its sender may have one more. */
+  #beginNext(run: Run): void {
+    this.#turnstile.pass(run, () => void this.#beginWaiting(run))
+  }
+
+  async #beginWaiting(run: Run): Promise<void> {
+    const { store, logger, budgets } = this.#options
     // The next process begins it.
     if (this.#draining && store.isDurable) return
     try {
       await run.willBegin()
-      await this.#begin(run)
+      const refusal = await budgets.refusalOf(run.record, () => this.#storedOf(run.record))
+      if (refusal) await run.fail(refusal)
+      else await this.#begin(run)
     } catch (error) {
       logger.error({ runId: run.id, error }, 'a run that waited could not begin')
     }
@@ -386,22 +391,11 @@ export class Runs {
   /** The thread is free for the next run. */
   #release(run: Run): void {
     this.#unended.delete(run)
+    this.#turnstile.leave(run)
     const { key } = run.thread
     const lane = this.#lanes.get(key)
     lane?.release(run)
     if (lane?.isEmpty) this.#lanes.delete(key)
-  }
-
-  /** The runs of a user, but for the active one of a lane that another is to take the place of. */
-  #runsOf(payer: Payer, freed: Lane): { going: number; parked: number } {
-    let going = 0
-    let parked = 0
-    for (const run of this.#unended) {
-      if (!isSamePayer(run.record, payer) || freed.isActive(run)) continue
-      if (run.state === 'parked') parked++
-      else if (this.#lanes.get(run.thread.key)?.isActive(run)) going++
-    }
-    return { going, parked }
   }
 
   #know(run: Run, sent: Promise<Sent>): void {
@@ -418,36 +412,6 @@ export class Runs {
       if (!run || run.state === 'ended') this.#known.delete(key)
     }
   }
-}
-
-/** @throws GatewayError `run-id-conflict` */
-function assertSame(
-  known: Pick<RunRecord, 'thread' | 'fingerprint'>,
-  asked: { threadId: string | undefined; fingerprint: string },
-): void {
-  const isSameThread = asked.threadId === undefined || asked.threadId === known.thread.id
-  if (isSameThread && asked.fingerprint === known.fingerprint) return
-  throw new GatewayError('run-id-conflict', 'This run id was used with another thread or message.')
-}
-
-/** Who has authenticated pays, whatever it says. */
-function payerOf({ principal, chargedTo }: SendRequest): Payer {
-  return { principal, ...(principal.id === ANONYMOUS.id && chargedTo !== undefined && { chargedTo }) }
-}
-
-function recordOf(request: SendRequest, of: Pick<RunRecord, 'id' | 'fingerprint' | 'agent'>): RunRecord {
-  const { thread, payload, settings, toolCall } = request
-  const { message } = payload
-  const input: Message = {
-    id: randomUUID(),
-    role: 'user',
-    parts: typeof message === 'string' ? [{ type: 'text', text: message }] : message.parts,
-    runId: of.id,
-    status: 'done',
-    createdAt: Date.now(),
-  }
-  const asked = { ...(settings && { settings }), ...(toolCall && { toolCall }) }
-  return { ...of, ...payerOf(request), ...asked, thread, input, messageId: randomUUID(), state: 'queued' }
 }
 
 function sentOf({ thread, id, started, ended }: Run): Omit<Sent, 'status'> {

@@ -9,8 +9,8 @@ interface Timer {
  * All pings and deadlines of a gateway on one interval.
  *
  * Two timers a connection are what an idle gateway spends most of its time on; a wheel costs one tick for all of
- * them. A task never runs early, and two ticks late at most. The interval runs only while something waits, and never keeps the process
- * alive.
+ * them. A task never runs early, and two ticks late at most. The interval runs only while something waits, and never
+ * keeps the process alive.
  */
 export class TimerWheel {
   readonly #tickMs: number
@@ -63,7 +63,9 @@ export class TimerWheel {
 
   /** A busy event loop runs intervals late; the wheel then turns as often as time has passed. */
   #catchUp(): void {
-    for (let due = Math.max(1, this.#behind()); due > 0 && this.#size > 0; due--) {
+    const interval = this.#interval
+    // Where the last task has gone and a new one has come, the wheel began anew, and is behind no more.
+    for (let due = Math.max(1, this.#behind()); due > 0 && this.#interval === interval; due--) {
       this.#lastTick += this.#tickMs
       this.#turn()
     }

@@ -47,11 +47,17 @@ export class UserLimits {
     })
   }
 
+  /** @param going - How many runs of the principal go on already. */
+  hasRoom({ id }: Principal, going: number): boolean {
+    const { userRuns } = this.#limits
+    return id === ANONYMOUS.id || userRuns === 0 || going < userRuns
+  }
+
   /** @param has - How many runs of the principal there are already. @throws GatewayError `too-many-runs` */
-  assertRun({ id }: Principal, has: { going: number; parked: number }): void {
-    if (id === ANONYMOUS.id) return
+  assertRun(principal: Principal, has: { going: number; parked: number }): void {
+    if (principal.id === ANONYMOUS.id) return
     const { userRuns, userParkedRuns } = this.#limits
-    const isFull = userRuns > 0 && has.going >= userRuns
+    const isFull = !this.hasRoom(principal, has.going)
     if (!isFull && (userParkedRuns === 0 || has.parked < userParkedRuns)) return
     const what = isFull ? `${userRuns} runs going on at once` : `${userParkedRuns} runs waiting for approval`
     throw new GatewayError('too-many-runs', `A user may have ${what}.`, { retryAfterMs: RETRY_MS })

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { type Server as HttpServer, createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, connect } from 'node:net'
 import { promisify } from 'node:util'
 import { createGatewayServer } from '@turnpike/gateway/server'
 import { connectWebSocket, countingAgent } from '@turnpike/testkit'
@@ -243,3 +243,45 @@ test('a process ends when its last preset has closed', async () => {
   )
   expect(stdout.trim()).toBe('0 later')
 })
+
+test('an offer to upgrade to something else is answered as the request that it is', async () => {
+  const gateway = createGatewayServer({ agents: [countingAgent()], logger: recordingLogger() })
+  const url = await gateway.listen(0)
+  const body = '{"message":"to 2"}'
+  const answer = await answerTo(
+    url,
+    `POST /agents/counter/chat/stream HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\n` +
+      `Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    '"finishReason"',
+  )
+  expect(answer).toContain('HTTP/1.1 200 OK')
+  await gateway.close(0)
+})
+
+test('an upgrade may name its target with a whole address', async () => {
+  const gateway = createGatewayServer({ agents: [countingAgent()], logger: recordingLogger() })
+  const url = await gateway.listen(0)
+  for (const target of [`${url}/stream?x=1`, `${url.replace('http', 'ws')}/stream`]) {
+    const head =
+      `GET ${target} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n` +
+      `Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n`
+    expect(await answerTo(url, head, '\r\n\r\n')).toContain('101 Switching Protocols')
+  }
+  await gateway.close(0)
+})
+
+/** Sends bytes, and resolves with the answer up to what is waited for. */
+function answerTo(url: string, bytes: string, wanted: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let answer = ''
+    const socket = connect(Number(new URL(url).port), '127.0.0.1', () => socket.write(bytes))
+    socket.on('error', reject)
+    socket.on('close', () => reject(new Error(`Closed after: ${answer}`)))
+    socket.on('data', (chunk) => {
+      answer += chunk.toString()
+      if (!answer.includes(wanted)) return
+      socket.destroy()
+      resolve(answer)
+    })
+  })
+}

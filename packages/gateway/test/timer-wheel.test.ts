@@ -51,3 +51,19 @@ test('runs a task that schedules itself again once an interval', () => {
   expect(runs).toBe(5)
   wheel.close()
 })
+
+test('a task that follows the last one of a blocked event loop does not run early', () => {
+  const wheel = new TimerWheel()
+  let blockedMs = 0
+  const now = performance.now.bind(performance)
+  const clock = vi.spyOn(performance, 'now').mockImplementation(() => now() + blockedMs)
+  let ranAt = 0
+  wheel.schedule(100, () => wheel.schedule(1_000, () => (ranAt = performance.now())))
+  blockedMs = 3_000
+  vi.advanceTimersByTime(100)
+  const begun = performance.now()
+  vi.advanceTimersByTime(1_300)
+  expect(ranAt - begun).toBeGreaterThanOrEqual(1_000)
+  clock.mockRestore()
+  wheel.close()
+})

@@ -6,7 +6,7 @@ import { type Frame, type Request, decodeCommand } from '@turnpike/protocol/wire
 import type { Connection, Handled } from '../connection.ts'
 import type { Gateway } from '../gateway.ts'
 import { type Attachment, type Link, bytesOf } from '../link.ts'
-import type { SendSettings } from '../runs.ts'
+import type { SendSettings } from '../run-requests.ts'
 import type { Session } from '../session.ts'
 import type { ChatAgents } from './chat-agents.ts'
 import { executeMakingRoom } from './making-room.ts'

@@ -6,8 +6,7 @@ import type { Context, Hono } from 'hono'
 import type { Gateway } from '../gateway.ts'
 import { readHistory } from '../history.ts'
 import type { Admitted } from '../identity.ts'
-import type { SendSettings } from '../runs.ts'
-import { guardedApp } from '../transports/http-guard.ts'
+import type { SendSettings } from '../run-requests.ts'
 import {
   type Env,
   admittedOf,
@@ -22,16 +21,18 @@ import { dataFraming } from '../transports/sse.ts'
 import type { ChatAgents } from './chat-agents.ts'
 import { ChatAnswerLink, chatEndings } from './chat-answer.ts'
 
-/** The HTTP routes of chat JSON. */
-export function chatRoutes(gateway: Gateway, agents: ChatAgents): Hono<Env> {
-  const app = guardedApp(gateway)
-  const { access, limits, log, runs, store } = gateway
-
+/** Adds liveness and readiness. */
+export function addHealthRoutes(app: Hono<Env>, gateway: Gateway): void {
   for (const path of ['/health', '/healthz']) app.get(path, (c) => c.json({ status: 'ok' }))
   app.get('/readyz', (c) => {
     if (gateway.isDraining) throw new GatewayError('draining', 'The server is shutting down.')
     return c.json({ status: 'ok' })
   })
+}
+
+/** Adds the HTTP routes of chat JSON. */
+export function addChatRoutes(app: Hono<Env>, gateway: Gateway, agents: ChatAgents): void {
+  const { access, limits, log, runs, store } = gateway
 
   app.get('/v1/agents', async (c) => {
     await principalOf(c, gateway)
@@ -73,8 +74,6 @@ export function chatRoutes(gateway: Gateway, agents: ChatAgents): Hono<Env> {
     c.header('cache-control', 'no-store')
     return c.json(await ticketOf(c, gateway))
   })
-
-  return app
 }
 
 interface Chat {

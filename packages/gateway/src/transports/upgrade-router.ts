@@ -31,6 +31,7 @@ export class UpgradeRouter {
   constructor(server: Server) {
     this.#server = server
     server.on('upgrade', this.#onUpgrade)
+    upgradeWebSocketsOnly(server)
   }
 
   /** Takes a path; an earlier handler of it is replaced. Returns what gives it back. */
@@ -56,10 +57,21 @@ export class UpgradeRouter {
   }
 }
 
-/** The path of a request target. Not `new URL(…)`, which throws on targets such as `//`. */
+/**
+ * Has a server answer all other upgrades as the plain requests that they are, too: Java's client and `curl --http2` offer
+ * HTTP/2 that way with each request, RFC 9110 section 7.8. Versions of Node that cannot do so hand them to us.
+ */
+function upgradeWebSocketsOnly(server: Server & { shouldUpgradeCallback?: unknown }): void {
+  if (!('shouldUpgradeCallback' in server)) return
+  server.shouldUpgradeCallback = ({ headers }: IncomingMessage) =>
+    headers.upgrade?.toLowerCase() === 'websocket'
+}
+
+/** The path of a request target, which may be a whole address. Not `new URL(…)`, which throws on targets such as `//`. */
 export function pathOf(target = '/'): string {
-  const query = target.indexOf('?')
-  return query < 0 ? target : target.slice(0, query)
+  const path = target.replace(/^(?:https?|wss?):\/\/[^/?]*/i, '')
+  const query = path.indexOf('?')
+  return (query < 0 ? path : path.slice(0, query)) || '/'
 }
 
 function refuse(socket: Duplex, error: unknown): void {
