@@ -2,7 +2,15 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { serveStatic } from '@hono/node-server/serve-static'
-import { createAgentGateway } from '@turnpike/gateway'
+import type { Runnable } from '@turnpike/agents'
+import {
+  type Authenticate,
+  attachWebSocketTransport,
+  createAgentGateway,
+  createAgentWebSocketHandler,
+  createServer,
+} from '@turnpike/gateway'
+import { WebSocketConnectionManager } from '@turnpike/gateway/manager'
 import { type GatewayServer, createGatewayServer } from '@turnpike/gateway/server'
 import { attachSocketIo } from '@turnpike/gateway/socket-io'
 import { sqliteStore } from '@turnpike/gateway/sqlite-store'
@@ -12,6 +20,9 @@ import { authenticatorFrom } from './authentication.ts'
 
 /** A person with a desktop, a phone and a few tabs. */
 const USER_CONNECTIONS = 10
+
+/** Where connections to the agents are managed. */
+const AGENT_SOCKETS = '/ws/agents'
 
 const PAGE = fileURLToPath(new URL('../../playground/dist', import.meta.url))
 
@@ -52,18 +63,32 @@ export async function serve(
   env: Environment = {},
 ): Promise<GatewayServer & { url: string }> {
   const { port, host, dataDir, allowedOrigins } = settings
+  const agents = await agentsFrom(env)
+  const authenticate = authenticatorFrom(env)
+  const manager = agentManager(authenticate, allowedOrigins)
+  const chat = await createServer(agents, {
+    framework: 'hono',
+    config: {
+      auth: authenticate,
+      cors: allowedOrigins,
+      store: sqliteStore(dataDir === undefined ? {} : { file: join(dataDir, 'turnpike.sqlite') }),
+      limits: { userConnections: USER_CONNECTIONS },
+      websocket: [manager],
+    },
+  })
+  const { gateway } = chat
   const own = createGatewayServer({
-    agents: await agentsFrom(env),
-    authenticate: authenticatorFrom(env),
-    store: sqliteStore(dataDir === undefined ? {} : { file: join(dataDir, 'turnpike.sqlite') }),
-    limits: { userConnections: USER_CONNECTIONS },
-    allowedOrigins,
+    gateway,
     metrics: true,
     routes(app) {
+      chat.addRoutesTo(app)
       if (existsSync(PAGE)) app.use(serveStatic({ root: PAGE }))
     },
   })
-  const { gateway, server } = own
+  const { server } = own
+  attachWebSocketTransport(server, byName(agents), { gateway })
+  manager.registerHandler(AGENT_SOCKETS, createAgentWebSocketHandler(agents, { gateway }))
+  chat.attachTo(server)
   const threads = createThreadStream({ server, gateway })
   const sockets = attachSocketIo(server, gateway, '/socket.io')
   createAgentGateway({ io: sockets.io, gateway, registry: gateway.agents })
@@ -71,9 +96,26 @@ export async function serve(
     ...own,
     url: await own.listen(port, host),
     async close(graceMs) {
-      await gateway.drain(graceMs)
+      await chat.stop(graceMs === undefined ? {} : { graceMs })
       await Promise.all([threads.close(), sockets.close()])
       await own.close(graceMs)
     },
   }
+}
+
+/** Lets in whom the gateway does. */
+function agentManager(
+  authenticate: Authenticate | undefined,
+  allowedOrigins: readonly string[],
+): WebSocketConnectionManager {
+  return new WebSocketConnectionManager({
+    path: AGENT_SOCKETS,
+    allowedOrigins,
+    maxConnectionsPerUser: USER_CONNECTIONS,
+    auth: authenticate ? { strategy: 'bearer', validate: authenticate } : { strategy: 'none' },
+  })
+}
+
+function byName(agents: readonly Runnable[]): Readonly<Record<string, Runnable>> {
+  return Object.fromEntries(agents.map((agent) => [agent.name, agent]))
 }
