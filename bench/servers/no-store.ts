@@ -26,6 +26,7 @@ export function noStore(): Store {
       create: nothing,
       update: nothing,
       find: nothing,
+      answer: nothing,
       unfinished: none,
       usage: async () => ({ runs: 0, inputTokens: 0, outputTokens: 0 }),
       owners: none,

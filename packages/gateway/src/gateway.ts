@@ -10,7 +10,7 @@ import { type ConnectionOptions, Connection } from './connection.ts'
 import { type FarewellOptions, type Leaver, farewell } from './farewell.ts'
 import { EntityTools } from './entity-tools.ts'
 import type { EventLog } from './event-log.ts'
-import type { Link } from './link.ts'
+import { type Link, bytesOf } from './link.ts'
 import { type Logger, defaultLogger } from './logger.ts'
 import { Metrics } from './metrics.ts'
 import type { OpenTelemetry } from './run-spans.ts'
@@ -180,11 +180,19 @@ export class Gateway {
     return connection
   }
 
-  /** Opens a session on a link that only listens, for somebody whose identity is settled. */
-  listen(link: Link, dialect: Dialect, principal: Principal): Session {
+  /**
+   * Opens a session on a link that only listens, for somebody whose identity is settled. Where the dialect has a word for
+   * it, who is sent away is told why.
+   */
+  listen(
+    link: Link,
+    dialect: Dialect & Partial<Pick<DuplexDialect, 'goodbye'>>,
+    principal: Principal,
+  ): Session {
     const close = (error: GatewayError): void => {
       session.pump()
       session.close()
+      if (dialect.goodbye) link.write(bytesOf(link.framing, dialect.goodbye(error.toJSON())))
       link.close(error.row.close ?? 4500, error.code)
     }
     const onFailure = (error: unknown): void => {

@@ -60,17 +60,20 @@ export class RunJournal {
     this.#stopTimer?.()
     this.#stopTimer = undefined
     this.#pending = { ...this.#pending, ...change }
-    const write = (): Promise<void> => this.#write()
+    // What a run has ended with is taken down at once: the log may have let go of it when its turn to be written comes.
+    const final = change.endSeq === undefined ? undefined : this.#messages()
+    final?.catch(() => {})
+    const write = (): Promise<void> => this.#write(final)
     this.#written = this.#written.then(write, write)
     return this.#written
   }
 
-  async #write(): Promise<void> {
+  async #write(final: Promise<readonly StoredMessage[]> | undefined): Promise<void> {
     const { store, run, current, metrics } = this.#options
     const change = { ...this.#pending, ...current() }
     this.#pending = {}
     try {
-      if (!this.#isFinal) this.#unwritten = newest(this.#unwritten, await this.#messages())
+      if (!this.#isFinal) this.#unwritten = newest(this.#unwritten, await (final ?? this.#messages()))
       const messages = this.#unwritten
       await store.update(run, change, messages)
       this.#unwritten = []

@@ -409,7 +409,9 @@ export class Run {
       // The thread is free at once; the messages go to the store, and until then the log has them.
       this.#options.onEnd(this)
       const usage = terminal.type === 'finish' ? terminal.usage : this.#recorder.usage
-      await this.#journal.write({ state, endSeq, parked: null, ...(isSomething(usage) && { usage }) })
+      const ending = terminal.type === 'finish' ? { finishReason: terminal.finishReason } : {}
+      const used = isSomething(usage) ? { usage } : {}
+      await this.#journal.write({ state, endSeq, parked: null, ...used, ...ending })
     } catch (error) {
       this.#options.onEnd(this)
       throw error

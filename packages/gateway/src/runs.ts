@@ -147,6 +147,12 @@ export class Runs {
     return outcomeOf(record)
   }
 
+  /** Resolves once the store knows what became of a run that has ended. */
+  async settled(owner: string, runId: string): Promise<void> {
+    const settling = [...this.#settling].filter(({ id, thread }) => id === runId && thread.owner === owner)
+    await Promise.all(settling.map((run) => run.rested))
+  }
+
   /**
    * Refuses new runs, lets those in progress end for `graceMs`, then interrupts them. What only waits is left to the
    * next process, where the store lasts that long.

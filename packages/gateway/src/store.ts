@@ -1,6 +1,6 @@
 import type { DirectCall, Principal, RunSettings } from '@turnpike/agents'
 import type { ApprovalDecision, ArtifactStore, MemoryStore } from '@turnpike/agents/host'
-import type { EventId, EventOf, Message, Usage } from '@turnpike/protocol'
+import type { EventId, EventOf, FinishReason, Message, Usage } from '@turnpike/protocol'
 import type { ThreadRef } from './thread-ref.ts'
 
 /** What outlives the process: threads, runs, approvals, artifacts, memories. Where it holds nothing yet, it makes it. */
@@ -91,6 +91,8 @@ export interface RunChange {
   /** Its background operations that still go on. */
   readonly background?: readonly EventOf<'run-update'>['background'][]
   readonly usage?: Usage
+  /** How it has ended, where it did not fail. */
+  readonly finishReason?: FinishReason
 }
 
 /** A run, from when it was taken on. A thread's owner owns its runs, whoever sent the message. */
@@ -134,6 +136,8 @@ export interface RunStore {
     messages?: readonly StoredMessage[],
   ): Promise<void>
   find(owner: string, id: string): Promise<RunRecord | undefined>
+  /** The answer that a run has given. */
+  answer(owner: string, id: string): Promise<Message | undefined>
   /** Runs that have not ended, and those ended whose background operations have not; in the order they were made. */
   unfinished(): Promise<readonly RunRecord[]>
   /**

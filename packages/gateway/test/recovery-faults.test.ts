@@ -232,6 +232,7 @@ test('a store that fails once at the start is asked again', async () => {
     create: (...given) => runs.create(...given),
     update: (...given) => runs.update(...given),
     find: (...given) => runs.find(...given),
+    answer: (...given) => runs.answer(...given),
     usage: (...given) => runs.usage(...given),
     owners: (id) => runs.owners(id),
     unfinished: () => (asked++ === 0 ? Promise.reject(new Error('busy')) : runs.unfinished()),

@@ -1,5 +1,5 @@
 import type { Store } from '@turnpike/gateway'
-import { ORIGIN, mintEventId, parseEventId, seqOf } from '@turnpike/protocol'
+import { type Message, ORIGIN, mintEventId, parseEventId, seqOf } from '@turnpike/protocol'
 import { expect, test, vi } from 'vitest'
 import { setUpStore } from './store-bench.ts'
 import { ODD_TEXTS, messageOf, runOf, threadOf, turnOf } from './store-records.ts'
@@ -221,6 +221,21 @@ export function runConformance(open: () => Promise<Store>): void {
     expect(await store.runs.usage('bob', 0)).toMatchObject({ runs: 1, ...usage })
     expect(await store.runs.find(thread.owner, 'a')).toMatchObject({ chargedTo: 'bob' })
     expect(await store.runs.find(thread.owner, 'c')).not.toHaveProperty('chargedTo')
+  })
+
+  test('how a run has ended, and its answer, are found by its id', async () => {
+    await using bench = await setUpStore(open)
+    const { store, thread } = bench
+    await store.runs.create(runOf(thread, 'a'))
+    expect(await store.runs.find(thread.owner, 'a')).not.toHaveProperty('finishReason')
+    expect(await store.runs.answer(thread.owner, 'a')).toBeUndefined()
+    const message: Message = { id: 'q', role: 'user', parts: [], runId: 'a', status: 'done', createdAt: 1 }
+    const answer: Message = { ...message, id: 'an', role: 'assistant' }
+    const messages = [message, answer].map((each) => ({ message: each, seq: 1 }))
+    await store.runs.update({ thread, id: 'a' }, { state: 'done', finishReason: 'length' }, messages)
+    expect(await store.runs.find(thread.owner, 'a')).toMatchObject({ finishReason: 'length' })
+    expect(await store.runs.answer(thread.owner, 'a')).toEqual(answer)
+    expect(await store.runs.answer('somebody else', 'a')).toBeUndefined()
   })
 
   test('what a run asks for beside its message is kept', async () => {

@@ -9,7 +9,7 @@ import { type Served, Catalogue } from './agent-gateway-catalogue.ts'
 import { RequestLimits } from './agent-gateway-limits.ts'
 import { AgentGatewayRequests } from './agent-gateway-requests.ts'
 import { type Toolkit, listedTools } from './agent-gateway-tools.ts'
-import { openSoon, shareGateway } from './shared-gateway.ts'
+import { openSoon, sharedGateway } from './shared-gateway.ts'
 
 export interface AgentGatewayOptions extends Served {
   /** Your Socket.IO server, on whichever HTTP server you like. */
@@ -39,7 +39,7 @@ export interface AgentGatewayOptions extends Served {
  * @see PROTOCOL.md, Agent gateway
  */
 export function createAgentGateway(options: AgentGatewayOptions): void {
-  const { io, namespace = '/turnpike', authMiddleware, gateway = shareGateway().gateway } = options
+  const { io, namespace = '/turnpike', authMiddleware, gateway = sharedGateway() } = options
   const { maxRequestsPerMinute = gateway.limits.socketRequestsPerMinute } = options
   const catalogue = new Catalogue(options)
   const limits = new RequestLimits(maxRequestsPerMinute)

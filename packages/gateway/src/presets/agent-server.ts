@@ -12,7 +12,7 @@ import { basePathOf } from './agent-server-path.ts'
 import { type ServerRoute, RegisteredRoutes } from './agent-server-routes.ts'
 import { ManagedSockets } from './agent-server-sockets.ts'
 import { ChatAgents, type ServedAgents } from './chat-agents.ts'
-import { registerChatServer } from './chat-server.ts'
+import { type ChatServer, registerChatServer } from './chat-server.ts'
 import { addChatRoutes, addHealthRoutes } from './http-service-routes.ts'
 import { type Machine, type MachineOptions, machineOf } from './machine.ts'
 
@@ -98,7 +98,7 @@ class HonoAgentServer implements AgentServer {
   readonly gateway: Gateway
   readonly #parts: Parts
   readonly #routes: RegisteredRoutes
-  readonly #onClose = new Set<() => void>()
+  readonly #onClose: ChatServer['onClose'] = new Set()
   #initialized: Promise<void> | undefined
   #started: Promise<string> | undefined
   #stopped: Promise<void> | undefined
@@ -143,7 +143,7 @@ class HonoAgentServer implements AgentServer {
   }
 
   addRoutesTo(app: Hono<Env>): void {
-    addChatRoutes(app, this.gateway, this.#parts.served)
+    addChatRoutes(app, { gateway: this.gateway, agents: this.#parts.served, onClose: this.#onClose })
     this.#addSocketHealth(app)
   }
 
@@ -156,7 +156,7 @@ class HonoAgentServer implements AgentServer {
     const { gateway } = this
     const app = new Hono<Env>()
     addHealthRoutes(app, gateway)
-    addChatRoutes(app, gateway, served)
+    addChatRoutes(app, { gateway, agents: served, onClose: this.#onClose })
     this.#addSocketHealth(app)
     app.get('/openapi.json', async (c) => {
       await principalOf(c, gateway)
@@ -196,7 +196,8 @@ class HonoAgentServer implements AgentServer {
     try {
       await sockets.drain(windowMs === undefined ? {} : { windowMs })
     } finally {
-      for (const leave of this.#onClose) leave()
+      const reason = new GatewayError('draining', 'The server is shutting down.')
+      for (const leave of this.#onClose) leave(reason)
       await closeServer(this.server)
     }
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason

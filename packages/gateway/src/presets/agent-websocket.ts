@@ -4,7 +4,7 @@ import { WebSocketError } from '../manager/websocket-error.ts'
 import type { WebSocketHandler } from '../manager/websocket-handler.ts'
 import { AgentSocket } from './agent-socket.ts'
 import { type ServedAgents, ChatAgents } from './chat-agents.ts'
-import { openSoon, shareGateway } from './shared-gateway.ts'
+import { openSoon, sharedGateway } from './shared-gateway.ts'
 
 export interface AgentWebSocketOptions {
   /** The machine behind. @default one that all presets of this process share, in memory */
@@ -25,7 +25,7 @@ export interface AgentWebSocketOptions {
  */
 export function createAgentWebSocketHandler(
   agents: ServedAgents,
-  { gateway = shareGateway().gateway }: AgentWebSocketOptions = {},
+  { gateway = sharedGateway() }: AgentWebSocketOptions = {},
 ): WebSocketHandler {
   const served = new ChatAgents(agents)
   gateway.runs.alsoFind(served.find)

@@ -8,13 +8,15 @@ import {
   textOf,
 } from '@turnpike/protocol'
 import type { Dialect } from '@turnpike/protocol/wire'
+import type { Principal } from '@turnpike/agents'
+import type { Gateway } from '../gateway.ts'
 import { lineFraming } from '../line-framing.ts'
 import type { Link } from '../link.ts'
 
 /** What a chat comes to, for who asks for the answer as a whole. */
 export interface ChatAnswer {
   readonly text: string
-  /** Absent, as `usage` is, where the run has ended too long ago for that to be known. */
+  /** Absent where the run has ended too long ago for that to be known. */
   readonly steps?: number
   readonly finishReason: FinishReason
   readonly usage?: Usage
@@ -65,12 +67,16 @@ export class ChatAnswerLink implements Link {
     this.#ended.resolve()
   }
 
-  /** The answer of a run, once that has ended. @throws GatewayError as the run has ended with, or `draining` … */
-  async answerOf(runId: string): Promise<ChatAnswer> {
+  /**
+   * The answer of a run, once that has ended; undefined where the log has let go of it.
+   *
+   * @throws GatewayError as the run has ended with, or `draining` …
+   */
+  async answerOf(runId: string): Promise<ChatAnswer | undefined> {
     await this.#ended.promise
     for (const line of this.#told.trimEnd().split('\n').toReversed()) {
       const told = JSON.parse(line) as Told
-      if (told.type === 'thread.reset') return answerIn(told, runId)
+      if (told.type === 'thread.reset') return undefined
       if (told.runId !== runId) continue
       if (told.type === 'error') throw GatewayError.from(told.error)
       const { text, steps, finishReason, usage, agent, threadId: sessionId } = told
@@ -80,14 +86,26 @@ export class ChatAnswerLink implements Link {
   }
 }
 
-/** The same out of a history: of a run that was asked for again long after its end. */
-function answerIn({ history, threadId: sessionId }: ThreadReset, runId: string): ChatAnswer {
-  const answer = history.find((message) => message.runId === runId && message.role === 'assistant')
-  if (!answer) throw lost()
-  const { agent = '', error, status } = answer
-  if (error) throw GatewayError.from(error)
-  const finishReason = status === 'cancelled' ? 'cancelled' : 'stop'
-  return { text: textOf(answer), finishReason, agent, sessionId, runId }
+/** The same out of the store: of a run that was asked for again long after its end. @throws GatewayError as it has ended */
+export async function storedAnswer(
+  { access, runs, store }: Gateway,
+  principal: Principal,
+  { runId, sessionId }: Pick<ChatAnswer, 'runId' | 'sessionId'>,
+): Promise<ChatAnswer> {
+  const { owner } = await access.threadToRead(principal, sessionId)
+  await runs.settled(owner, runId)
+  const [run, message] = await Promise.all([store.runs.find(owner, runId), store.runs.answer(owner, runId)])
+  if (message?.error) throw GatewayError.from(message.error)
+  if (!run?.finishReason) throw lost()
+  const { agent, finishReason, usage } = run
+  return {
+    text: message ? textOf(message) : '',
+    finishReason,
+    ...(usage && { usage }),
+    agent,
+    sessionId,
+    runId,
+  }
 }
 
 function lost(): GatewayError {

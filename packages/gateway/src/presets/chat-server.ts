@@ -1,11 +1,12 @@
 import type { Server } from 'node:http'
+import type { GatewayError } from '@turnpike/protocol'
 import type { Gateway } from '../gateway.ts'
 
 /** An HTTP service, as what shares its port sees it. */
 export interface ChatServer {
   readonly gateway: Gateway
-  /** Called when the service closes. */
-  readonly onClose: Set<() => void>
+  /** Called when the service closes, with what clients are told. */
+  readonly onClose: Set<(reason: GatewayError) => void>
 }
 
 const servers = new WeakMap<Server, ChatServer>()

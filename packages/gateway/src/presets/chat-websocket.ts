@@ -1,6 +1,5 @@
 import type { Server } from 'node:http'
 import type { Runnable } from '@turnpike/agents'
-import { GatewayError } from '@turnpike/protocol'
 import { chatJson } from '@turnpike/protocol/chat-json'
 import type { Gateway } from '../gateway.ts'
 import { attachWebSocket } from '../transports/websocket.ts'
@@ -50,10 +49,9 @@ export function attachWebSocketTransport(
       },
     }),
   )
-  service?.onClose.add(() => {
+  service?.onClose.add((reason) => {
     for (const off of detach) off()
-    const error = new GatewayError('draining', 'The server is shutting down.')
-    for (const socket of open) socket.goodbye(error)
+    for (const socket of open) socket.goodbye(reason)
   })
   if (shared) server.once('close', () => void shared.release())
 }

@@ -3,6 +3,7 @@ import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { GatewayError } from '@turnpike/protocol'
 import { chatJson, readChatRequest } from '@turnpike/protocol/chat-json'
 import type { Context, Hono } from 'hono'
+import { accepts } from 'hono/accepts'
 import type { Gateway } from '../gateway.ts'
 import { readHistory } from '../history.ts'
 import type { Admitted } from '../identity.ts'
@@ -19,7 +20,8 @@ import {
 import { answerWith, openStream } from '../transports/http-streams.ts'
 import { dataFraming } from '../transports/sse.ts'
 import type { ChatAgents } from './chat-agents.ts'
-import { ChatAnswerLink, chatEndings } from './chat-answer.ts'
+import type { ChatServer } from './chat-server.ts'
+import { ChatAnswerLink, chatEndings, storedAnswer } from './chat-answer.ts'
 
 /** Adds liveness and readiness. */
 export function addHealthRoutes(app: Hono<Env>, gateway: Gateway): void {
@@ -30,8 +32,16 @@ export function addHealthRoutes(app: Hono<Env>, gateway: Gateway): void {
   })
 }
 
+export interface ChatRoutesOptions {
+  readonly gateway: Gateway
+  readonly agents: ChatAgents
+  /** Called when the server closes: requests that wait for their answer are sent away. */
+  readonly onClose?: ChatServer['onClose']
+}
+
 /** Adds the HTTP routes of chat JSON. */
-export function addChatRoutes(app: Hono<Env>, gateway: Gateway, agents: ChatAgents): void {
+export function addChatRoutes(app: Hono<Env>, options: ChatRoutesOptions): void {
+  const { gateway, agents, onClose = new Set() } = options
   const { access, limits, log, runs, store } = gateway
 
   app.get('/v1/agents', async (c) => {
@@ -59,7 +69,7 @@ export function addChatRoutes(app: Hono<Env>, gateway: Gateway, agents: ChatAgen
     const body = await bodyOf(c, limits.frameBytes)
     const { userId, payload } = readChatRequest('chat', { ...body, agent: c.req.param('agent') })
     const settings = { findAgent: agents.find, ...(userId !== undefined && { chargedTo: userId }) }
-    const chat = { gateway, admitted, settings, payload: checked('thread.send', payload) }
+    const chat = { gateway, admitted, settings, payload: checked('thread.send', payload), onClose }
     return wantsEvents(c) ? streamChat(c, chat) : answerChat(c, chat)
   })
 
@@ -81,16 +91,34 @@ interface Chat {
   readonly admitted: Admitted
   readonly payload: ReturnType<typeof checked<'thread.send'>>
   readonly settings: SendSettings
+  readonly onClose: ChatServer['onClose']
 }
 
+const EVENTS = 'text/event-stream'
+const JSON_TYPE = 'application/json'
+
+/** Who takes both gets events, unless it would rather have JSON. */
 function wantsEvents(c: Context<Env>): boolean {
-  return /\btext\/event-stream\b/i.test(c.req.header('accept') ?? '')
+  const wanted = accepts(c, {
+    header: 'Accept',
+    supports: [EVENTS, JSON_TYPE],
+    default: JSON_TYPE,
+    match: (given) => {
+      const weightOf = (name: string): number => given.find(({ type }) => type.toLowerCase() === name)?.q ?? 0
+      return weightOf(EVENTS) > 0 && weightOf(EVENTS) >= weightOf(JSON_TYPE) ? EVENTS : JSON_TYPE
+    },
+  })
+  return wanted === EVENTS
 }
 
 /** Each `data:` is a frame of the wire; it ends with the run. */
-function streamChat(c: Context<Env>, { gateway, admitted, payload, settings }: Chat): Promise<Response> {
+function streamChat(c: Context<Env>, chat: Chat): Promise<Response> {
+  const { gateway, admitted, payload, settings, onClose } = chat
   const stream = openStream(c, { gateway, dialect: chatJson, admitted, framing: dataFraming })
   const { session, link } = stream
+  const leave = (reason: GatewayError): void => session.dismiss(reason)
+  onClose.add(leave)
+  c.env.outgoing.once('close', () => onClose.delete(leave))
   return answerWith(
     c,
     stream,
@@ -101,20 +129,25 @@ function streamChat(c: Context<Env>, { gateway, admitted, payload, settings }: C
 /** Waits for the run's end. Where nobody waits any more, the run goes on all the same. */
 async function answerChat(
   c: Context<Env>,
-  { gateway, admitted, payload, settings }: Chat,
+  { gateway, admitted, payload, settings, onClose }: Chat,
 ): Promise<Response> {
   gateway.assertRoom()
   const response = c.env.outgoing as ServerResponse
   const link = new ChatAnswerLink()
   const session = gateway.listen(link, chatEndings, admitted.principal)
-  const gone = new Promise<undefined>((resolve) => response.once('close', () => resolve(undefined)))
+  const gone = new Promise<void>((resolve) => response.once('close', resolve))
+  const leave = (reason: GatewayError): void => session.dismiss(reason)
+  onClose.add(leave)
   try {
     const { answer, begin } = await session.send(payload, () => link.end(), settings)
     if (!('runId' in answer)) throw new TypeError('A chat has to come to a run.')
     begin?.()
-    const told = await Promise.race([link.answerOf(answer.runId), gone])
-    return told ? c.json(told) : RESPONSE_ALREADY_SENT
+    const { runId, threadId: sessionId } = answer
+    const told = await Promise.race([link.answerOf(runId), gone.then(() => 'gone' as const)])
+    if (told === 'gone') return RESPONSE_ALREADY_SENT
+    return c.json(told ?? (await storedAnswer(gateway, admitted.principal, { runId, sessionId })))
   } finally {
+    onClose.delete(leave)
     session.close()
   }
 }

@@ -1,10 +1,11 @@
 import type { Server } from 'node:http'
 import type { Runnable } from '@turnpike/agents'
+import { GatewayError } from '@turnpike/protocol'
 import type { Gateway } from '../gateway.ts'
 import { guardedApp } from '../transports/http-guard.ts'
 import { closeServer, listenOn, serverOf } from '../transports/http-server.ts'
 import { ChatAgents } from './chat-agents.ts'
-import { registerChatServer } from './chat-server.ts'
+import { type ChatServer, registerChatServer } from './chat-server.ts'
 import { addChatRoutes, addHealthRoutes } from './http-service-routes.ts'
 import { type MachineOptions, machineOf } from './machine.ts'
 import { openSoon } from './shared-gateway.ts'
@@ -20,7 +21,11 @@ export interface HttpServiceOptions extends MachineOptions {
 export interface HttpService {
   readonly server: Server
   readonly gateway: Gateway
-  /** Listens; port 0 takes a free one. Resolves with the address that clients use. */
+  /**
+   * Listens; port 0 takes a free one. Resolves with the address that clients use.
+   *
+   * @throws GatewayError `draining` where it has been closed
+   */
   listen(port?: number, host?: string): Promise<string>
   /**
    * Closes the server, and what shares its port. A gateway that nobody else has is drained first: runs may still end for
@@ -47,16 +52,17 @@ export function createHttpService(options: HttpServiceOptions): HttpService {
   openSoon(gateway)
   const app = guardedApp(gateway)
   addHealthRoutes(app, gateway)
-  addChatRoutes(app, gateway, agents)
+  const onClose: ChatServer['onClose'] = new Set()
+  addChatRoutes(app, { gateway, agents, onClose })
   const server = serverOf(app)
-  const onClose = new Set<() => void>()
   registerChatServer(server, { gateway, onClose })
   let closed: Promise<void> | undefined
   const close = async (graceMs: number): Promise<void> => {
     try {
       await release(graceMs)
     } finally {
-      for (const leave of onClose) leave()
+      const reason = new GatewayError('draining', 'The server is shutting down.')
+      for (const leave of onClose) leave(reason)
       await closeServer(server)
     }
   }
@@ -65,6 +71,7 @@ export function createHttpService(options: HttpServiceOptions): HttpService {
     gateway,
     async listen(port = 3000, host) {
       await gateway.open()
+      if (closed) throw new GatewayError('draining', 'The service has been closed.')
       return listenOn(server, port, host)
     },
     close: (graceMs = GRACE_MS) => (closed ??= close(graceMs)),

@@ -27,6 +27,15 @@ export function shareGateway(): SharedGateway {
 }
 
 /**
+ * The same gateway for a preset that has no end of its own: it lasts as long as those that have one, and for ever where
+ * there are none.
+ */
+export function sharedGateway(): Gateway {
+  shared ??= { gateway: gatewayOf({}), holders: 0 }
+  return shared.gateway
+}
+
+/**
  * Takes up what an earlier process has left: once all presets are there, since a run may need what only one of them serves.
  * Where that fails, the next command tries it again and tells why.
  */

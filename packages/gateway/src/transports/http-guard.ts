@@ -31,7 +31,12 @@ export function guardedApp(gateway: Gateway): Hono<Env> {
 }
 
 function answerError(gateway: Gateway, c: Context<Env>, thrown: Error): Response {
-  if (!(thrown instanceof GatewayError)) gateway.logger.error({ error: thrown }, 'a request failed')
+  const { incoming } = c.env
+  // Who leaves in the middle of a request is no failure, and gets no answer.
+  const hasLeft = incoming.destroyed && !incoming.complete
+  if (!(thrown instanceof GatewayError) && !hasLeft) {
+    gateway.logger.error({ error: thrown }, 'a request failed')
+  }
   const error =
     thrown instanceof GatewayError
       ? thrown

@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
-import type { Dialect } from '@turnpike/protocol/wire'
+import { GatewayError } from '@turnpike/protocol'
+import type { Dialect, DuplexDialect } from '@turnpike/protocol/wire'
 import type { Context, Hono } from 'hono'
 import { scheduleAt } from '../expiry.ts'
 import type { Gateway } from '../gateway.ts'
@@ -13,7 +14,13 @@ import { type Env, admittedOf, bodyOf, checked } from './http-input.ts'
 import { EventStream } from './sse.ts'
 
 /** Adds the routes that answer with an event stream: one starts a run, one follows a thread. */
-export function addStreams(app: Hono<Env>, gateway: Gateway, dialect: Dialect): void {
+export function addStreams(app: Hono<Env>, gateway: Gateway, words: Dialect): void {
+  // Without a word for a goodbye: these streams just end.
+  const dialect: Dialect = {
+    name: words.name,
+    encode: (event) => words.encode(event),
+    reset: (reset) => words.reset(reset),
+  }
   app.post('/agents/:agent/chat/stream', async (c) => {
     const admitted = await admittedOf(c, gateway)
     const body = await bodyOf(c, gateway.limits.frameBytes)
@@ -52,7 +59,7 @@ export interface Stream {
 /** How a stream says what, to whom. */
 export interface StreamOptions {
   readonly gateway: Gateway
-  readonly dialect: Dialect
+  readonly dialect: Dialect & Partial<Pick<DuplexDialect, 'goodbye'>>
   readonly admitted: Admitted
   readonly framing?: Framing
 }
@@ -67,12 +74,9 @@ export function openStream(c: Context<Env>, { gateway, dialect, admitted, framin
   const cookies = admission.usesCookies
   const link = new EventStream({ request, response, wheel, heartbeatMs, cookies, framing })
   const session = gateway.listen(link, dialect, admitted.principal)
-  const end = (): void => {
-    session.pump()
-    session.close()
-    link.close()
-  }
   const { expiresAt } = admitted
+  const expired = new GatewayError('token-expired', 'The token has expired. Come back with a newer one.')
+  const end = (): void => session.dismiss(expired)
   const expire = (): (() => void) => (expiresAt === undefined ? () => {} : scheduleAt(wheel, expiresAt, end))
   return { link, session, dialect, metrics: gateway.metrics, expire }
 }

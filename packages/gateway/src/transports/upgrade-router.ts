@@ -34,6 +34,11 @@ export class UpgradeRouter {
     upgradeWebSocketsOnly(server)
   }
 
+  /** Who has a path. */
+  get(path: string): UpgradeHandler | undefined {
+    return this.#handlers.get(path)
+  }
+
   /** Takes a path; an earlier handler of it is replaced. Returns what gives it back. */
   add(path: string, handler: UpgradeHandler): () => void {
     this.#handlers.set(path, handler)

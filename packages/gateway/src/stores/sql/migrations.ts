@@ -96,10 +96,11 @@ async function chargeRuns(db: Database): Promise<void> {
     .execute()
 }
 
-/** What a run is asked for beside its message. */
+/** What a run is asked for beside its message, and how it has ended. */
 async function addRequests(db: Database): Promise<void> {
   await db.schema.alterTable('runs').addColumn('settings', 'text').execute()
   await db.schema.alterTable('runs').addColumn('tool_call', 'text').execute()
+  await db.schema.alterTable('runs').addColumn('finish_reason', 'text').execute()
 }
 
 async function createMessages(db: Database, keyType: KeyType): Promise<void> {

@@ -1,4 +1,4 @@
-import { textOf } from '@turnpike/protocol'
+import { type Message, textOf } from '@turnpike/protocol'
 import type { Insertable, Selectable, Transaction } from 'kysely'
 import { threadRef } from '../../thread-ref.ts'
 import {
@@ -20,7 +20,17 @@ type Run = Pick<RunRecord, 'thread' | 'id'>
 type Row = Selectable<Tables['runs']>
 type NewRow = Omit<Insertable<Tables['runs']>, 'key'>
 type RunColumns = Partial<
-  Pick<Row, 'state' | 'start_seq' | 'end_seq' | 'parked' | 'background' | 'input_tokens' | 'output_tokens'>
+  Pick<
+    Row,
+    | 'state'
+    | 'start_seq'
+    | 'end_seq'
+    | 'parked'
+    | 'background'
+    | 'input_tokens'
+    | 'output_tokens'
+    | 'finish_reason'
+  >
 >
 
 /** Runs in a table, and what they write. */
@@ -53,6 +63,7 @@ export class SqlRuns implements RunStore {
       background: row.background,
       input_tokens: row.input_tokens,
       output_tokens: row.output_tokens,
+      finish_reason: row.finish_reason,
     }),
   )
   readonly #putMessage = new PreparedQuery(
@@ -153,6 +164,20 @@ export class SqlRuns implements RunStore {
     })
   }
 
+  answer(owner: string, id: string): Promise<Message | undefined> {
+    return this.#database.use(async (db) => {
+      const row = await db
+        .selectFrom('runs')
+        .innerJoin('messages', 'messages.run_key', 'runs.key')
+        .select('messages.body')
+        .where('runs.owner', '=', owner)
+        .where('runs.id', '=', id)
+        .where('messages.is_answer', '=', 1)
+        .executeTakeFirst()
+      return row && fromJson(row.body)
+    })
+  }
+
   unfinished(): Promise<readonly RunRecord[]> {
     return this.#database.use(async (db) => {
       const rows = await db
@@ -244,10 +269,12 @@ const NO_CHANGE = {
   background: null,
   input_tokens: null,
   output_tokens: null,
+  finish_reason: null,
 }
 
 /** Only what changes. */
-function columnsOf({ state, startSeq, endSeq, parked, background, usage }: RunChange): RunColumns {
+function columnsOf(change: RunChange): RunColumns {
+  const { state, startSeq, endSeq, parked, background, usage, finishReason } = change
   return {
     ...(state !== undefined && { state }),
     ...(startSeq !== undefined && { start_seq: startSeq }),
@@ -255,6 +282,7 @@ function columnsOf({ state, startSeq, endSeq, parked, background, usage }: RunCh
     ...(parked !== undefined && { parked }),
     ...(background && { background: background.length > 0 ? toJson(background) : null }),
     ...(usage && { input_tokens: usage.inputTokens, output_tokens: usage.outputTokens }),
+    ...(finishReason !== undefined && { finish_reason: finishReason }),
   }
 }
 
@@ -277,5 +305,6 @@ function runOf(row: Row & { thread_id: string }): RunRecord {
     ...(row.parked !== null && { parked: row.parked }),
     ...(row.background !== null && { background: fromJson(row.background) }),
     ...(inputTokens !== null && outputTokens !== null && { usage: { inputTokens, outputTokens } }),
+    ...(row.finish_reason !== null && { finishReason: row.finish_reason }),
   }
 }

@@ -1,6 +1,6 @@
 import type { DirectCall, Principal, RunSettings } from '@turnpike/agents'
 import type { ApprovalDecision } from '@turnpike/agents/host'
-import type { EventId, Message } from '@turnpike/protocol'
+import type { EventId, FinishReason, Message } from '@turnpike/protocol'
 import type { Generated } from 'kysely'
 import type { RunChange, RunState } from '../../store.ts'
 import type { JsonText } from './json-text.ts'
@@ -54,6 +54,7 @@ interface RunTable {
   background: JsonText<NonNullable<RunChange['background']>> | null
   input_tokens: number | null
   output_tokens: number | null
+  finish_reason: FinishReason | null
   created_at: number
 }
 
