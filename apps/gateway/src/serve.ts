@@ -2,7 +2,6 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { serveStatic } from '@hono/node-server/serve-static'
-import type { Runnable } from '@turnpike/agents'
 import {
   type Authenticate,
   attachWebSocketTransport,
@@ -86,7 +85,7 @@ export async function serve(
     },
   })
   const { server } = own
-  attachWebSocketTransport(server, byName(agents), { gateway })
+  attachWebSocketTransport(server, agents, { gateway })
   manager.registerHandler(AGENT_SOCKETS, createAgentWebSocketHandler(agents, { gateway }))
   chat.attachTo(server)
   const threads = createThreadStream({ server, gateway })
@@ -114,8 +113,4 @@ function agentManager(
     maxConnectionsPerUser: USER_CONNECTIONS,
     auth: authenticate ? { strategy: 'bearer', validate: authenticate } : { strategy: 'none' },
   })
-}
-
-function byName(agents: readonly Runnable[]): Readonly<Record<string, Runnable>> {
-  return Object.fromEntries(agents.map((agent) => [agent.name, agent]))
 }

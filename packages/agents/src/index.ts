@@ -10,16 +10,7 @@ export type { LocalRunOptions, LocalStream } from './local-run.ts'
 export { type Memories, type Memory } from './memories.ts'
 export type { Model, ModelFactory, ModelRequest } from './model.ts'
 export { Registry, defaultRegistry } from './registry.ts'
-export type {
-  AgentYield,
-  DirectCall,
-  MemberAnswer,
-  RunInput,
-  RunOutcome,
-  RunSettings,
-  Runnable,
-  RunnableInfo,
-} from './runnable.ts'
+export type { AgentYield, MemberAnswer, RunInput, RunOutcome, Runnable, RunnableInfo } from './runnable.ts'
 export { type TeamOptions, Team } from './team.ts'
 export { type ToolContext, type ToolDef, defineTool, jsonSchemaTool } from './tool.ts'
 export { type WorkflowOptions, Workflow } from './workflow.ts'

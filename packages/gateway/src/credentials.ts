@@ -36,7 +36,7 @@ export function credentialOf(request: RequestHead, places: readonly Place[]): Cr
 }
 
 /** What stands at a place: undefined where there is nothing, null where it is not clear what. */
-function textAt({ headers, url }: RequestHead, { in: kind, name }: Place): string | null | undefined {
+export function textAt({ headers, url }: RequestHead, { in: kind, name }: Place): string | null | undefined {
   switch (kind) {
     case 'header':
       return single(headers[name.toLowerCase()])

@@ -1,7 +1,6 @@
 export { type Action, type Authorize, type Requirement, type Resource, meets } from './access.ts'
 export { type ThreadKey, type ThreadRef, ANONYMOUS, threadRef } from './thread-ref.ts'
 export type { Presented } from './admission.ts'
-export { type Credential, type Place, type RequestHead, type Scheme, credentialOf } from './credentials.ts'
 export type { UserBudget } from './budgets.ts'
 export { type GatewayOptions, Gateway } from './gateway.ts'
 export { type Attachment, type Framing, type Link, bytesOf } from './link.ts'

@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto'
-import type { DirectCall, Principal, RunSettings, Runnable } from '@turnpike/agents'
+import type { Principal, Runnable } from '@turnpike/agents'
+import type { DirectCall, RunSettings } from '@turnpike/agents/host'
 import { type Message, type PayloadOf, GatewayError } from '@turnpike/protocol'
 import type { Payer } from './budgets.ts'
 import type { RunRecord } from './store.ts'

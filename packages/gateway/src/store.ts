@@ -1,5 +1,11 @@
-import type { DirectCall, Principal, RunSettings } from '@turnpike/agents'
-import type { ApprovalDecision, ArtifactStore, MemoryStore } from '@turnpike/agents/host'
+import type { Principal } from '@turnpike/agents'
+import type {
+  ApprovalDecision,
+  ArtifactStore,
+  DirectCall,
+  MemoryStore,
+  RunSettings,
+} from '@turnpike/agents/host'
 import type { EventId, EventOf, FinishReason, Message, Usage } from '@turnpike/protocol'
 import type { ThreadRef } from './thread-ref.ts'
 

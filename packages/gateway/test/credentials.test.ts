@@ -1,10 +1,11 @@
 import { type WebSocketClient, connectWebSocket, countingAgent, openEventStream } from '@turnpike/testkit'
 import { SignJWT, UnsecuredJWT } from 'jose'
 import { expect, test } from 'vitest'
-import { Gateway, type Place, type RequestHead, credentialOf } from '@turnpike/gateway'
+import { Gateway } from '@turnpike/gateway'
 import { jwtAuthenticator } from '@turnpike/gateway/jwt'
 import { MemoryLog } from '@turnpike/gateway/memory-log'
 import { sqliteStore } from '@turnpike/gateway/sqlite-store'
+import { type Place, type RequestHead, credentialOf } from '../src/credentials.ts'
 import { serve } from './server.ts'
 
 const BEARER: Place = { in: 'header', name: 'Authorization', scheme: 'bearer' }

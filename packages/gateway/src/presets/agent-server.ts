@@ -1,5 +1,4 @@
 import type { Server } from 'node:http'
-import { Registry } from '@turnpike/agents'
 import { GatewayError } from '@turnpike/protocol'
 import { Hono } from 'hono'
 import type { Gateway } from '../gateway.ts'
@@ -81,7 +80,7 @@ export async function createServer(
   const basePath = basePathOf(config.basePath ?? '')
   const sockets = new ManagedSockets(config.websocket ?? [])
   const served = new ChatAgents(agents)
-  const machine = machineOf(config, agents instanceof Registry ? agents : served.list())
+  const machine = machineOf(config, served)
   return new HonoAgentServer({ config, basePath, sockets, served, machine })
 }
 

@@ -8,15 +8,20 @@ export class ChatAgents {
   readonly #list: () => readonly Runnable[]
   readonly #get: (name: string) => Runnable | undefined
 
+  /** What a gateway serves, for the other wires. */
+  readonly source: Registry | Iterable<Runnable>
+
   /** @param agents - A registry is looked at with each request, so what joins it later is reachable at once. */
   constructor(agents: ServedAgents) {
     if (agents instanceof Registry) {
+      this.source = agents
       this.#list = () => agents.list()
       this.#get = (name) => agents.get(name)
       return
     }
     const named = namedIn(agents)
     const list = [...named.values()]
+    this.source = list
     this.#list = () => list
     this.#get = (name) => named.get(name)
   }

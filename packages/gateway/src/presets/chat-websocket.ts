@@ -1,9 +1,8 @@
 import type { Server } from 'node:http'
-import type { Runnable } from '@turnpike/agents'
 import { chatJson } from '@turnpike/protocol/chat-json'
 import type { Gateway } from '../gateway.ts'
 import { attachWebSocket } from '../transports/websocket.ts'
-import { ChatAgents } from './chat-agents.ts'
+import { type ServedAgents, ChatAgents } from './chat-agents.ts'
 import { chatServerOf } from './chat-server.ts'
 import { ChatSocket } from './chat-socket.ts'
 import { openSoon, shareGateway } from './shared-gateway.ts'
@@ -25,7 +24,7 @@ export interface WebSocketTransportOptions {
  */
 export function attachWebSocketTransport(
   server: Server,
-  agents: Readonly<Record<string, Runnable>>,
+  agents: ServedAgents,
   options: WebSocketTransportOptions = {},
 ): void {
   const service = chatServerOf(server)

@@ -1,10 +1,9 @@
 import type { Server } from 'node:http'
-import type { Runnable } from '@turnpike/agents'
 import { GatewayError } from '@turnpike/protocol'
 import type { Gateway } from '../gateway.ts'
 import { guardedApp } from '../transports/http-guard.ts'
 import { closeServer, listenOn, serverOf } from '../transports/http-server.ts'
-import { ChatAgents } from './chat-agents.ts'
+import { type ServedAgents, ChatAgents } from './chat-agents.ts'
 import { type ChatServer, registerChatServer } from './chat-server.ts'
 import { addChatRoutes, addHealthRoutes } from './http-service-routes.ts'
 import { type MachineOptions, machineOf } from './machine.ts'
@@ -14,8 +13,8 @@ import { openSoon } from './shared-gateway.ts'
 const GRACE_MS = 10_000
 
 export interface HttpServiceOptions extends MachineOptions {
-  /** By the name that clients use; the first one is the default. */
-  readonly agents: Readonly<Record<string, Runnable>>
+  /** By the names that clients use, as a list, or one; the first one is the default. Or whatever a registry has. */
+  readonly agents: ServedAgents
 }
 
 export interface HttpService {
@@ -47,7 +46,7 @@ export interface HttpService {
  */
 export function createHttpService(options: HttpServiceOptions): HttpService {
   const agents = new ChatAgents(options.agents)
-  const { gateway, release } = machineOf(options, agents.list())
+  const { gateway, release } = machineOf(options, agents)
   gateway.runs.alsoFind(agents.find)
   openSoon(gateway)
   const app = guardedApp(gateway)

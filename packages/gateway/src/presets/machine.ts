@@ -1,9 +1,9 @@
-import type { Registry, Runnable } from '@turnpike/agents'
 import type { UserBudget } from '../budgets.ts'
 import type { Gateway, GatewayOptions } from '../gateway.ts'
 import type { Authenticate } from '../identity.ts'
 import type { AllowedOrigins } from '../origins.ts'
 import type { Store } from '../store.ts'
+import type { ChatAgents } from './chat-agents.ts'
 import { gatewayOf, shareGateway } from './shared-gateway.ts'
 
 /** The machine behind a preset, or what one is made of. */
@@ -32,7 +32,7 @@ export interface Machine {
 }
 
 /** @throws TypeError where both a gateway and what one is made of are given */
-export function machineOf(options: MachineOptions, agents: Registry | Iterable<Runnable>): Machine {
+export function machineOf(options: MachineOptions, { source: agents }: ChatAgents): Machine {
   const { gateway: given, auth, limits, cors, store } = options
   const isBare = [auth, limits, cors, store].every((option) => option === undefined)
   if (given && !isBare) {

@@ -17,7 +17,7 @@ export function guardedApp(gateway: Gateway): Hono<Env> {
   app.use(
     cors({
       origin: (origin) => origin,
-      allowMethods: ['GET', 'POST'],
+      allowMethods: ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'],
       allowHeaders: ['authorization', 'content-type', 'last-event-id'],
       exposeHeaders: ['retry-after'],
       credentials: admission.usesCookies,

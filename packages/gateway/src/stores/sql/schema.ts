@@ -1,5 +1,5 @@
-import type { DirectCall, Principal, RunSettings } from '@turnpike/agents'
-import type { ApprovalDecision } from '@turnpike/agents/host'
+import type { Principal } from '@turnpike/agents'
+import type { ApprovalDecision, DirectCall, RunSettings } from '@turnpike/agents/host'
 import type { EventId, FinishReason, Message } from '@turnpike/protocol'
 import type { Generated } from 'kysely'
 import type { RunChange, RunState } from '../../store.ts'
