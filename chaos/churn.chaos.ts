@@ -5,7 +5,9 @@ import {
   type ChaosProxy,
   type HistoryRecord,
   type Random,
+  checkChat,
   checkHistory,
+  followChat,
   followThread,
   startChaosProxy,
 } from '@turnpike/testkit'
@@ -24,7 +26,7 @@ const REPLAY_MS = 5_000
 const HASTE = 10
 
 const random = dice()
-const figures = { runs: 0, events: 0, connects: 0, resets: 0, slept: 0 }
+const figures = { runs: 0, chats: 0, events: 0, connects: 0, resets: 0, slept: 0 }
 
 /** Follows runs of its own thread, one after another, and checks what it got against the log. */
 class ChurnedClient {
@@ -32,7 +34,7 @@ class ChurnedClient {
   readonly #random: Random
   readonly #server: ServerProcess
   readonly #proxy: ChaosProxy
-  readonly #kind: 'follower' | 'sdk'
+  readonly #kind: 'follower' | 'sdk' | 'chat'
   #cursor: EventId | undefined
   /** The thread as the log tells it, up to the cursor. */
   #messages: readonly Message[] = []
@@ -42,7 +44,7 @@ class ChurnedClient {
     this.#random = random.fork()
     this.#server = server
     this.#proxy = proxy
-    this.#kind = index % 4 === 3 ? 'sdk' : 'follower'
+    this.#kind = index % 4 === 3 ? 'sdk' : index % 4 === 1 ? 'chat' : 'follower'
   }
 
   async run(n: number): Promise<void> {
@@ -56,10 +58,41 @@ class ChurnedClient {
     }
     const message = JSON.stringify(order)
     const runId = `${this.#threadId}-run-${n}`
+    figures.runs++
+    if (this.#kind === 'chat') return this.#asChat(runId, message)
     const { records, lastEventId } =
       this.#kind === 'sdk' ? await this.#withSdk(runId, message) : await this.#asFollower(runId, message)
     await this.#check(records, lastEventId)
-    figures.runs++
+  }
+
+  /** On a wire that does not resume: each connection is told the run from its beginning, or a history of it. */
+  async #asChat(runId: string, message: string): Promise<void> {
+    const [sessionId, cursor] = [this.#threadId, this.#cursor]
+    const { connections } = await followChat({
+      baseUrl: `http://127.0.0.1:${this.#proxy.port}`,
+      sessionId,
+      runId,
+      message,
+      random: this.#random.fork(),
+      deadlineMs: 300_000,
+    })
+    const log = await this.#server.ask('log', { threadId: sessionId, after: cursor ? seqOf(cursor) : 0 })
+    expect(log.filter(({ type }) => type === 'start').length, `${sessionId} ran once`).toBe(1)
+    for (const [index, records] of connections.entries()) {
+      const left = index + 1 < connections.length ? 'cut' : 'answered'
+      // The log begins where this run does, so that what is in a history is looked at here.
+      const verdicts = checkChat({ log, records, left, histories: false })
+      expect(verdicts.slice(0, 5), `connection ${index} of ${runId}`).toEqual([])
+      for (const record of records) {
+        if (record.type !== 'told' || record.frame.type !== 'reset') continue
+        figures.resets++
+        expect(faultsOf(record.frame['history'] as Message[])).toEqual([])
+      }
+    }
+    this.#cursor = log.at(-1)?.id
+    figures.events += log.length
+    figures.connects += connections.length
+    figures.chats++
   }
 
   async #withSdk(

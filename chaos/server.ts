@@ -1,3 +1,4 @@
+import { attachWebSocketTransport } from '@turnpike/gateway'
 import { createGatewayServer } from '@turnpike/gateway/server'
 import { sqliteStore } from '@turnpike/gateway/sqlite-store'
 import { createThreadStream } from '@turnpike/gateway/thread-stream'
@@ -7,8 +8,9 @@ import { ThreadRecorder } from './thread-recorder.ts'
 
 const { file, port = 0, limits = {}, users, recorded } = JSON.parse(process.argv[2] ?? '{}') as ServerOptions
 const recorder = new ThreadRecorder()
+const agent = recorded ? recorder.wrap(orderedAgent) : orderedAgent
 const server = createGatewayServer({
-  agents: [recorded ? recorder.wrap(orderedAgent) : orderedAgent],
+  agents: [agent],
   store: sqliteStore(file === undefined ? {} : { file }),
   limits,
   ...(users && { authenticate: async (id: string) => ({ id }) }),
@@ -22,6 +24,7 @@ const server = createGatewayServer({
   },
 })
 createThreadStream(server)
+attachWebSocketTransport(server.server, { ordered: agent }, { gateway: server.gateway })
 recorder.gateway = server.gateway
 serveControl(server, recorder)
 process.send?.({ baseUrl: await server.listen(port) })

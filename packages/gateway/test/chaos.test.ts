@@ -1,12 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { defineAgent } from '@turnpike/agents'
 import { type ThreadEvent, ORIGIN, parseEventId } from '@turnpike/protocol'
-import { ANONYMOUS, type Gateway, threadRef } from '@turnpike/gateway'
+import { ANONYMOUS, type Gateway, attachWebSocketTransport, threadRef } from '@turnpike/gateway'
 import {
   ALL_REPORTS,
+  type ChatRecord,
   type FollowedThread,
+  checkChat,
   checkHistory,
   createRandom,
+  followChat,
   followThread,
   startChaosProxy,
 } from '@turnpike/testkit'
@@ -15,6 +18,8 @@ import { serve } from './server.ts'
 
 const CLIENTS = 50
 const RUNS = 5
+const CHATTERS = 30
+const CHATS = 3
 const seed = Number(process.env['CHAOS_SEED'] ?? Date.now() % 1_000_000)
 
 /** Talks for about a quarter of a second, in bursts, and reports everything else there is in between. */
@@ -95,3 +100,51 @@ test(`fifty clients cut again and again, on both wires, have every event once an
   expect(connects).toBeGreaterThan(3 * CLIENTS)
   expect(proxy.stats.resets + proxy.stats.halfOpens).toBeGreaterThan(2 * CLIENTS)
 }, 60_000)
+
+test(`thirty clients of chat JSON, cut again and again, are told what was logged (CHAOS_SEED=${seed})`, async () => {
+  await using server = await serve([talker], { limits: { replayWindowMs: 300_000 } })
+  attachWebSocketTransport(server.server, { talker }, { gateway: server.gateway })
+  await using proxy = await startChaosProxy({
+    target: { port: server.port },
+    seed,
+    // A run takes about as long as a line lasts, and is told from its beginning on each.
+    faults: { cutEveryMs: [20, 700], kinds: ['reset', 'half-open'], sliceBytes: [1, 400], stallMs: [1, 30] },
+  })
+  const random = createRandom(seed)
+  const sessions = Array.from({ length: CHATTERS }, (_, i) => `chat-${i}`)
+
+  const chat = async (sessionId: string): Promise<(readonly ChatRecord[])[]> => {
+    const [own, connections] = [random.fork(), [] as (readonly ChatRecord[])[]]
+    for (let n = 0; n < CHATS; n++) {
+      const { connections: more } = await followChat({
+        baseUrl: `http://127.0.0.1:${proxy.port}`,
+        sessionId,
+        runId: `${sessionId}/${n}`,
+        message: `${n}`,
+        random: own,
+        livenessMs: 300,
+      })
+      connections.push(...more)
+    }
+    return connections
+  }
+
+  const told = await Promise.all(sessions.map(chat))
+  let connects = 0
+  for (const [index, connections] of told.entries()) {
+    const log = await loggedIn(server.gateway, sessions[index] ?? '')
+    expect(log.filter(({ type }) => type === 'start')).toHaveLength(CHATS)
+    for (const [n, records] of connections.entries()) {
+      // Each follows one chat, until it has been told its end.
+      const left = runIn(records) === runIn(connections[n + 1] ?? []) ? 'cut' : 'answered'
+      expect(checkChat({ log, records, left }), `connection ${n} of ${sessions[index]}`).toEqual([])
+    }
+    connects += connections.length
+  }
+  expect(connects).toBeGreaterThan(CHATTERS * CHATS)
+}, 60_000)
+
+function runIn(records: readonly ChatRecord[]): string | undefined {
+  const [asked] = records
+  return asked?.type === 'asked' ? asked.ask.runId : undefined
+}
