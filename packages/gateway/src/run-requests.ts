@@ -21,6 +21,8 @@ export interface SendSettings {
   readonly settings?: RunSettings
   /** A tool that is called in place of an answer; the message says so in words. */
   readonly toolCall?: DirectCall
+  /** Whether who follows the thread, and asks again for a run from before that, is told of the run. @default false */
+  readonly retell?: boolean
 }
 
 /** A message to be answered in a thread that its sender may write to. */

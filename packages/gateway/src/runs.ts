@@ -54,6 +54,8 @@ export interface Sent {
   /** Resolve with the `seq` of the run's `start`, and of its terminal event. */
   readonly started: Promise<number>
   readonly ended: Promise<number>
+  /** It was asked for before. */
+  readonly isRepeated?: true
 }
 
 interface KnownRun extends Pick<RunRecord, 'thread' | 'fingerprint'> {
@@ -118,7 +120,7 @@ export class Runs {
     const known = this.#known.get(key)
     if (known) {
       assertSame(known, request, ids)
-      return known.sent
+      return { ...(await known.sent), isRepeated: true }
     }
     if (this.#draining) throw draining()
     const sent = this.#find(request, ids)
@@ -241,7 +243,7 @@ export class Runs {
     // The store knows it better than a note of it would.
     this.#known.delete(ownedKey(thread.owner, ids.id))
     const [started, ended] = [Promise.resolve(startSeq), Promise.resolve(endSeq)]
-    return { thread: record.thread, runId: record.id, status: 'started', started, ended }
+    return { thread: record.thread, runId: record.id, status: 'started', started, ended, isRepeated: true }
   }
 
   #spend(request: SendRequest, ids: RequestIds): Promise<Sent> {

@@ -33,6 +33,13 @@ export interface SessionOptions {
   readonly onClose?: () => void
 }
 
+/** How a run is followed. */
+interface Following {
+  readonly reasoning: boolean
+  readonly onRunEnd: (() => void) | undefined
+  readonly retell: boolean | undefined
+}
+
 /** What a command answers, and what goes on once the answer is written. */
 export interface Outcome {
   readonly answer: Answer & { ok: true }
@@ -51,6 +58,8 @@ export class Session {
   readonly #subscriptions = new Map<string, Subscription>()
   /** Threads that are followed since something was sent there, with how much of that goes on. */
   readonly #sentTo = new Map<string, { going: number }>()
+  /** Runs that are told once more. */
+  readonly #retold = new Set<Subscription>()
   /** Where a thread is followed from the first of its runs to begin, those not placed yet. */
   readonly #unplaced = new Map<string, PromiseWithResolvers<number>>()
   readonly #leave: () => void
@@ -143,7 +152,8 @@ export class Session {
     const { thread, runId, status } = sent
     return {
       answer: { ok: true, threadId: thread.id, runId, status },
-      begin: () => this.#followRun(sent, { reasoning: payload.reasoning ?? false, onRunEnd }),
+      begin: () =>
+        this.#followRun(sent, { reasoning: payload.reasoning ?? false, onRunEnd, retell: settings.retell }),
     }
   }
 
@@ -184,13 +194,14 @@ export class Session {
 
   /** Writes what is new, as far as the link takes it. Called when the link has drained, and before it is closed. */
   pump(): void {
-    for (const subscription of this.#subscriptions.values()) subscription.pump()
+    for (const subscription of [...this.#subscriptions.values(), ...this.#retold]) subscription.pump()
   }
 
   close(): void {
     this.#closed = true
-    for (const subscription of this.#subscriptions.values()) subscription.close()
+    for (const subscription of [...this.#subscriptions.values(), ...this.#retold]) subscription.close()
     this.#subscriptions.clear()
+    this.#retold.clear()
     this.#leave()
     this.#options.sessions.remove(this)
     this.#options.onClose?.()
@@ -212,7 +223,7 @@ export class Session {
   }
 
   /** A connection that follows the thread already gets the run's events there, and no second copy. */
-  #followRun(sent: Sent, options: { reasoning: boolean; onRunEnd: (() => void) | undefined }): void {
+  #followRun(sent: Sent, options: Following): void {
     const { id, key } = sent.thread
     if (this.#closed) return
     const following = this.#subscriptions.get(id)
@@ -221,6 +232,8 @@ export class Session {
     if (!this.#subscriptions.has(id)) {
       this.#followFromStart(sent, options)
       this.#sentTo.set(id, { going: 0 })
+    } else if (options.retell && sent.isRepeated) {
+      this.#retell(sent, options.reasoning).catch(this.#options.onFailure)
     }
     this.#countIn(sent)
     // Of several runs that wait, a later one may begin first.
@@ -239,7 +252,24 @@ export class Session {
     ended.then(over, over)
   }
 
-  #followFromStart(sent: Sent, options: { reasoning: boolean; onRunEnd: (() => void) | undefined }): void {
+  /** Tells of a run that has ended before this client began to follow its thread. */
+  async #retell({ thread, started, ended }: Sent, reasoning: boolean): Promise<void> {
+    const end = await Promise.race([ended, Promise.resolve(undefined)])
+    const start = await started
+    if (end === undefined || !(await this.#subscriptions.get(thread.id)?.beganBehind(end))) return
+    if (this.#closed || this.#retold.size >= this.#options.limits.subscriptions) return
+    const onEnd = (): void => void this.#retold.delete(subscription)
+    const subscription: Subscription = new Subscription({ ...this.#options, thread, reasoning, onEnd })
+    this.#retold.add(subscription)
+    subscription.endAt(end)
+    const opening = await subscription.place({ from: start })
+    if (opening.recovered) return subscription.begin()
+    subscription.close()
+    this.#retold.delete(subscription)
+    this.#reset(thread, { ...opening, cause: opening.cause ?? 'expired' })
+  }
+
+  #followFromStart(sent: Sent, options: Following): void {
     const { thread } = sent
     const { reasoning, onRunEnd } = options
     const subscription = new Subscription({
@@ -258,13 +288,13 @@ export class Session {
         return subscription.place({ from: seq })
       })
       .then((opening) => {
-        if (!opening.recovered) this.#reset(sent, { ...opening, cause: opening.cause ?? 'expired' })
+        if (!opening.recovered) this.#reset(thread, { ...opening, cause: opening.cause ?? 'expired' })
         subscription.begin()
       })
       .catch(this.#options.onFailure)
   }
 
-  #reset({ thread }: Sent, opening: Parameters<typeof resetOf>[1]): void {
+  #reset(thread: Sent['thread'], opening: Parameters<typeof resetOf>[1]): void {
     if (this.#closed) return
     const { link, dialect, metrics } = this.#options
     const frames = dialect.reset(resetOf(thread, opening))

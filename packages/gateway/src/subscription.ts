@@ -75,6 +75,9 @@ export class Subscription {
   /** What is behind it was appended while this reader was there. */
   #liveSeq = Infinity
   #flushes = 0
+  /** The last event before what it tells, be it by a history. */
+  #beganAt: number | undefined
+  readonly #placed = Promise.withResolvers<void>()
 
   constructor(options: SubscriptionOptions) {
     this.#options = options
@@ -101,6 +104,8 @@ export class Subscription {
     this.#follow = follow
     if (this.#closed) follow.close()
     this.#position = this.#visible = seqOf(follow.position)
+    this.#beganAt = follow.snapshot ? 0 : (this.#beganAt ?? this.#position)
+    this.#placed.resolve()
     if (start !== 'head' && 'after' in start) this.#metrics.resumed(follow.cause)
     if (!follow.snapshot) return { recovered: true, head: follow.position }
     const { snapshot, cause } = follow
@@ -121,8 +126,15 @@ export class Subscription {
     this.pump()
   }
 
+  /** Resolves with whether its reader learns nothing of that event: it began behind it, and got no history. */
+  async beganBehind(seq: number): Promise<boolean> {
+    await this.#placed.promise
+    return (this.#beganAt ?? 0) >= seq
+  }
+
   close(): void {
     this.#closed = true
+    this.#placed.resolve()
     this.#follow?.close()
   }
 

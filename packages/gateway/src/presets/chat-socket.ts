@@ -60,6 +60,7 @@ export class ChatSocket {
       throw new GatewayError('forbidden', 'Who this connection is of, is settled.')
     const settings: SendSettings = {
       findAgent: this.#options.agents.find,
+      retell: true,
       ...(userId !== undefined && { chargedTo: userId }),
     }
     try {
