@@ -5,12 +5,11 @@ import {
   type ChaosProxy,
   type HistoryRecord,
   type Random,
-  checkChat,
   checkHistory,
-  followChat,
   followThread,
   startChaosProxy,
 } from '@turnpike/testkit'
+import { checkChat, followChat } from '@turnpike/testkit/chat'
 import { expect, test } from 'vitest'
 import { dice, replay, report, scaled, seed } from './dice.ts'
 import { hurriedClock } from './hurried-clock.ts'

@@ -4,15 +4,13 @@ import { type ThreadEvent, ORIGIN, parseEventId } from '@turnpike/protocol'
 import { ANONYMOUS, type Gateway, attachWebSocketTransport, threadRef } from '@turnpike/gateway'
 import {
   ALL_REPORTS,
-  type ChatRecord,
   type FollowedThread,
-  checkChat,
   checkHistory,
   createRandom,
-  followChat,
   followThread,
   startChaosProxy,
 } from '@turnpike/testkit'
+import { type ChatRecord, checkChat, followChat } from '@turnpike/testkit/chat'
 import { expect, test } from 'vitest'
 import { serve } from './server.ts'
 

@@ -1,4 +1,4 @@
-import { type ChatRecord, ChatTranscript, agentSocketWords } from '@turnpike/testkit'
+import { type ChatRecord, ChatTranscript, agentSocketWords } from '@turnpike/testkit/chat'
 import { type Chat, type Told, SILENCE_MS } from './chat-history-socket.ts'
 
 /** A client of the agent handler: it hears of its own requests alone, and cannot ask again. */

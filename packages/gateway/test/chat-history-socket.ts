@@ -1,5 +1,10 @@
 import type { Message } from '@turnpike/protocol'
-import { type ChatFrame, type ChatRecord, type CheckChatOptions, ChatTranscript } from '@turnpike/testkit'
+import {
+  type ChatFrame,
+  type ChatRecord,
+  type CheckChatOptions,
+  ChatTranscript,
+} from '@turnpike/testkit/chat'
 
 /** Time for what is certain to come. */
 export const SILENCE_MS = 10_000

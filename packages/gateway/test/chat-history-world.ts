@@ -5,18 +5,15 @@ import type { EventDraft } from '@turnpike/gateway/log-port'
 import { WebSocketConnectionManager } from '@turnpike/gateway/manager'
 import { MemoryLog } from '@turnpike/gateway/memory-log'
 import { type Limits, type ThreadEvent, isTerminal, mintEventId, textOf } from '@turnpike/protocol'
+import { type ChaosProxy, ALL_REPORTS, parseEventStream, startChaosProxy } from '@turnpike/testkit'
 import {
   type ChatFrame,
   type ChatRecord,
   type ChatVerdict,
-  type ChaosProxy,
-  ALL_REPORTS,
   chatAnswerWords,
   chatStoredAnswerWords,
   checkChat,
-  parseEventStream,
-  startChaosProxy,
-} from '@turnpike/testkit'
+} from '@turnpike/testkit/chat'
 import { AgentSocketClient } from './chat-history-agent-socket.ts'
 import { type Chat, type Told, SocketClient } from './chat-history-socket.ts'
 import { type ChatService, serveChat } from './chat-server.ts'

@@ -1,16 +1,4 @@
 export { type ChaosProxy, type ChaosProxyOptions, type Faults, startChaosProxy } from './chaos-proxy.ts'
-export { type ChatRecord, type ChatVerdict, type CheckChatOptions, checkChat } from './chat-checker.ts'
-export { ChatTranscript } from './chat-transcript.ts'
-export {
-  type ChatAsk,
-  type ChatFrame,
-  type ChatWords,
-  agentSocketWords,
-  chatAnswerWords,
-  chatJsonWords,
-  chatStoredAnswerWords,
-} from './chat-words.ts'
-export { type FollowChatOptions, type FollowedChat, followChat } from './follow-chat.ts'
 export { type FollowThreadOptions, type FollowedThread, followThread } from './follow-thread.ts'
 export {
   type CheckHistoryOptions,

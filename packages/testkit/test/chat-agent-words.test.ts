@@ -1,5 +1,5 @@
 import type { Message } from '@turnpike/protocol'
-import { type ChatRecord, agentSocketWords, checkChat } from '@turnpike/testkit'
+import { type ChatRecord, agentSocketWords, checkChat } from '@turnpike/testkit/chat'
 import { describe, expect, test } from 'vitest'
 import { kindsIn, logOf, resetAt, told } from './chat-logs.ts'
 

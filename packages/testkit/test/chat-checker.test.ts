@@ -7,7 +7,7 @@ import {
   type Random,
   checkChat,
   createRandom,
-} from '@turnpike/testkit'
+} from '@turnpike/testkit/chat'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { asked, chunk, kindsIn, logOf, resetAt, tell, tellAll, told } from './chat-logs.ts'

@@ -12,7 +12,7 @@ import {
   type ChatVerdict,
   type Random,
   chatJsonWords,
-} from '@turnpike/testkit'
+} from '@turnpike/testkit/chat'
 
 export const asked = (runId: string): ChatRecord => ({ type: 'asked', ask: { runId } })
 export const told = (...frames: readonly object[]): ChatRecord[] =>
