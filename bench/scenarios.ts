@@ -1,5 +1,8 @@
 import type { Scenario } from './scenario.ts'
 import { agentLoop } from './scenarios/agent-loop.ts'
+import { broadcast } from './scenarios/broadcast.ts'
+import { closeAll } from './scenarios/close-all.ts'
+import { connections } from './scenarios/connections.ts'
 import { fanOut } from './scenarios/fan-out.ts'
 import { firstDelta } from './scenarios/first-delta.ts'
 import { idle } from './scenarios/idle.ts'
@@ -19,6 +22,10 @@ export const scenarios: readonly Scenario[] = [
   fanOut(1, 0.95),
   fanOut(8, 0.15),
   idle,
+  connections(1_000),
+  connections(5_000),
+  broadcast,
+  closeAll,
   stalled('websocket'),
   stalled('socket.io'),
   replay,

@@ -5,7 +5,8 @@ import { runInNewContext } from 'node:vm'
 import { startChaosProxy } from '@turnpike/testkit'
 import * as fc from 'fast-check'
 import { expect, test, vi } from 'vitest'
-import type { Identity } from '@turnpike/gateway'
+import { type Identity, createHttpService } from '@turnpike/gateway'
+import { createGatewayServer } from '@turnpike/gateway/server'
 import { type ManagedSocket, WebSocketConnectionManager } from '../src/manager/index.ts'
 import {
   type Client,
@@ -144,6 +145,22 @@ test('a flood of pings is cut, one that comes slowly enough is answered', async 
   expect(frames.filter((text) => text === 'pong:').length).toBeGreaterThan(90)
   await good.check()
   expect(server.manager.getConnectionCount()).toBe(1)
+})
+
+test('as many pings as may come at once are answered, however they are cut into reads', async () => {
+  await using server = await serveManager({ messagesPerSecond: 500 })
+  const { socket, received } = await rawSocket(server.port)
+  socket.write(Buffer.concat(Array.from({ length: 900 }, () => frame({ opcode: PING }))))
+  await vi.waitFor(() => expect(framesIn(received())).toEqual(Array.from({ length: 900 }, () => 'pong:')))
+  expect(server.manager.getConnectionCount()).toBe(1)
+  socket.destroy()
+})
+
+test('a server that a preset makes gives no request longer than it needs', async () => {
+  const servers = [createHttpService({ agents: {} }).server, createGatewayServer({ agents: [] }).server]
+  for (const { headersTimeout, requestTimeout } of servers) {
+    expect({ headersTimeout, requestTimeout }).toEqual({ headersTimeout: 10_000, requestTimeout: 30_000 })
+  }
 })
 
 test('a peer that sends as fast as it may, and is pinged meanwhile, is not cut', async () => {

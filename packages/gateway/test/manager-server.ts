@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { type ServerOptions, createServer } from 'node:http'
 import { type Socket, connect } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import { Inbox } from '@turnpike/testkit'
 import { type ClientOptions, WebSocket } from 'ws'
 import {
@@ -69,6 +70,11 @@ export function tellingHandler(told: Inbox<Told>): WebSocketHandler {
   }
 }
 
+/** Sends back what comes. */
+export const echoing: WebSocketHandler = {
+  onMessage: ({ socket }, { data }) => socket.send(typeof data === 'string' ? data : new Uint8Array(data)),
+}
+
 /** A stock client. */
 export interface Client extends AsyncDisposable {
   readonly socket: WebSocket
@@ -103,6 +109,55 @@ export async function openClient(url: string, options: ClientOptions = {}): Prom
       await closed
     },
   }
+}
+
+/** Somebody who does nothing wrong, and asks for one echo after the other all the while. */
+export interface SteadyPeer extends AsyncDisposable {
+  /** Rejects where an echo was not the one that was due, or none came. */
+  readonly echoes: (more: number) => Promise<void>
+}
+
+const STEADY_MS = 5
+
+export async function steadyPeer(url: string): Promise<SteadyPeer> {
+  const client = await openClient(url)
+  let [count, isOver] = [0, false]
+  const turns = async (): Promise<void> => {
+    while (!isOver) {
+      client.send(count)
+      const echo = await client.inbox.next()
+      if (echo !== count) throw new Error(`The echo of ${count} is ${JSON.stringify(echo)}.`)
+      count++
+      await delay(STEADY_MS)
+    }
+  }
+  const running = turns()
+  // Who waits for echoes is told; until then nobody has to.
+  running.catch(() => {})
+  return {
+    async echoes(more) {
+      const enough = count + more
+      while (count < enough) await Promise.race([running, delay(STEADY_MS)])
+    },
+    async [Symbol.asyncDispose]() {
+      isOver = true
+      await running
+      await client[Symbol.asyncDispose]()
+    },
+  }
+}
+
+const BATCH = 100
+
+/** Does something many times, some of it at once: as many connects at once would wait for each other. */
+export async function inBatches<T>(count: number, work: (index: number) => Promise<T>): Promise<T[]> {
+  const results: T[] = []
+  while (results.length < count) {
+    const size = Math.min(BATCH, count - results.length)
+    const from = results.length
+    results.push(...(await Promise.all(Array.from({ length: size }, (_, index) => work(from + index)))))
+  }
+  return results
 }
 
 function parsed(text: string): unknown {

@@ -1,12 +1,11 @@
 import { type ThreadEvent, seqOf } from '@turnpike/protocol'
+import { type Random, createRandom } from '@turnpike/testkit'
 import {
   type ChatFrame,
   type ChatRecord,
   type ChatVerdict,
   type CheckChatOptions,
-  type Random,
   checkChat,
-  createRandom,
 } from '@turnpike/testkit/chat'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'

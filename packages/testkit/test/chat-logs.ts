@@ -6,13 +6,8 @@ import {
   mintEventId,
   reduce,
 } from '@turnpike/protocol'
-import {
-  type ChatFrame,
-  type ChatRecord,
-  type ChatVerdict,
-  type Random,
-  chatJsonWords,
-} from '@turnpike/testkit/chat'
+import { type Random } from '@turnpike/testkit'
+import { type ChatFrame, type ChatRecord, type ChatVerdict, chatJsonWords } from '@turnpike/testkit/chat'
 
 export const asked = (runId: string): ChatRecord => ({ type: 'asked', ask: { runId } })
 export const told = (...frames: readonly object[]): ChatRecord[] =>

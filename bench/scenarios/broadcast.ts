@@ -1,0 +1,63 @@
+import { nextSeed } from '../load.ts'
+import { type Order, clockMs } from '../order.ts'
+import { FINISHED, Reader } from '../reader.ts'
+import { type Round, type RoundOptions, type Scenario, rotated } from '../scenario.ts'
+import { type ServerCommand, StartedServer } from '../servers/started-server.ts'
+import { assertSame, framesOf, hashOf } from '../transcript.ts'
+
+const READERS = 1_000
+const FRAMES = 300
+const WARM_FRAMES = 100
+const SERVERS: Readonly<Record<string, ServerCommand>> = {
+  ws: { file: 'bare-ws.ts', args: ['small'] },
+  manager: { file: 'manager.ts' },
+}
+
+/** What the connection manager sends to all, beside a bare server that sends the same to each. */
+export const broadcast: Scenario = {
+  name: 'broadcast',
+  title: `${FRAMES} frames to each of ${READERS} connections of the connection manager`,
+  figures: {
+    'manager to ws': { unit: 'ratio of CPU', atMost: 1 },
+    'ws: CPU': { unit: 'µs a delivery' },
+    'manager: CPU': { unit: 'µs a delivery' },
+    'ws: speed': { unit: '1,000 deliveries/s' },
+    'manager: speed': { unit: '1,000 deliveries/s' },
+  },
+  round: roundOf,
+}
+
+async function roundOf(options: RoundOptions): Promise<Round> {
+  const round: Record<string, number> = {}
+  for (const [name, command] of rotated(Object.entries(SERVERS), options)) {
+    await using server = await StartedServer.start(command)
+    using stack = new DisposableStack()
+    const readers: Reader[] = []
+    for (let n = 0; n < READERS; n++) readers.push(stack.use(await Reader.openWebSocket(server.port, '/ws')))
+    await deliver(server, readers, WARM_FRAMES)
+    await server.profileTo(options.profile?.(name))
+    const { cpuUs, wallMs } = await deliver(server, readers, FRAMES)
+    round[`${name}: CPU`] = cpuUs / (FRAMES * READERS)
+    round[`${name}: speed`] = (FRAMES * READERS) / wallMs
+  }
+  round['manager to ws'] = (round['manager: CPU'] ?? NaN) / (round['ws: CPU'] ?? NaN)
+  return round
+}
+
+async function deliver(
+  server: StartedServer,
+  readers: readonly Reader[],
+  deltas: number,
+): Promise<{ cpuUs: number; wallMs: number }> {
+  for (const reader of readers) reader.clear()
+  const order: Order = { deltas, burst: 1, seed: nextSeed(), bytes: 24, broadcast: true }
+  const before = await server.sample()
+  const startedAt = clockMs()
+  const ends = readers.map((reader) => reader.until(FINISHED))
+  readers[0]?.command('thread.send', { message: JSON.stringify(order) })
+  const wallMs = Math.max(...(await Promise.all(ends))) - startedAt
+  const after = await server.sample()
+  const [produced] = Object.values(await server.digests())
+  for (const reader of readers) assertSame(hashOf(framesOf(reader).map(({ event }) => event)), produced)
+  return { cpuUs: after.cpuUs - before.cpuUs, wallMs }
+}
