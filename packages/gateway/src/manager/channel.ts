@@ -16,9 +16,11 @@ export interface Channel {
   readonly writeFrames: (bytes: Uint8Array) => boolean
   /** Asks the peer for a sign of life; false where the socket is gone. */
   readonly ping: () => boolean
-  /** Stops or goes on reading, where the socket can. */
+  /** Whether it can stop reading. */
+  readonly canPause: boolean
+  /** Stops or goes on reading, where it can. */
   readonly pause: (paused: boolean) => void
-  /** Runs `task` once what waits has been taken, where the socket can tell. */
+  /** Runs `task` once what waits has been taken, where the socket can tell, or the socket is closed. */
   readonly onceDrained: (task: () => void) => void
   readonly close: (code: number, reason: string) => void
   /** The same for somebody who was not let in: what still comes is dropped. */

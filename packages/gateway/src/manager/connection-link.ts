@@ -1,14 +1,7 @@
 import type { Attachment, Framing, Link } from '../link.ts'
 import type { Channel } from './channel.ts'
-import { ForeignChannel } from './foreign-channel.ts'
+import { channelOf } from './remembered-peers.ts'
 import type { WebSocketConnection } from './websocket-handler.ts'
-
-const channels = new WeakMap<WebSocketConnection, Channel>()
-
-/** Notes how a connection of a manager talks. */
-export function rememberChannel(connection: WebSocketConnection, channel: Channel): void {
-  channels.set(connection, channel)
-}
 
 /** A managed connection as the gateway sees it, for frames that are of this connection alone. */
 export class ConnectionLink implements Link {
@@ -18,7 +11,7 @@ export class ConnectionLink implements Link {
   #isWatched = false
 
   constructor(connection: WebSocketConnection) {
-    this.#channel = channels.get(connection) ?? new ForeignChannel(connection.socket)
+    this.#channel = channelOf(connection)
     this.framing = { ...this.#channel.framing, scope: connection.id }
   }
 

@@ -1,25 +1,23 @@
 import { randomUUID } from 'node:crypto'
-import type { IncomingMessage, Server } from 'node:http'
-import type { Socket } from 'node:net'
+import type { Server } from 'node:http'
 import { GatewayError } from '@turnpike/protocol'
-import { type UpgradeRouter, upgradeRouter } from '../transports/upgrade-router.ts'
+import type { Identity } from '../identity.ts'
+import { Attachments } from './attachments.ts'
 import type { Channel } from './channel.ts'
 import { closingWith } from './closing.ts'
-import { rememberChannel } from './connection-link.ts'
 import { Connections } from './connections.ts'
 import { type DrainOptions, closeAll, drain } from './departure.ts'
 import { ForeignChannel } from './foreign-channel.ts'
 import { Guard } from './guard.ts'
 import type { RawData } from './incoming.ts'
 import { type ConnectionManagerConfig, type ManagerSettings, settingsOf } from './manager-config.ts'
-import { NativeChannel } from './native-channel.ts'
-import { type NativeEvents, countEarlyBytes, nativeServer } from './native-sockets.ts'
 import { Outgoing } from './outgoing.ts'
 import { Peer, type ServedPath } from './peer.ts'
-import type { WebSocketAuth } from './websocket-auth.ts'
-import { WebSocketError, tooLargeMessage } from './websocket-error.ts'
+import { rememberPeer } from './remembered-peers.ts'
+import { Upgrades } from './upgrades.ts'
+import { type WebSocketAuth, authAt } from './websocket-auth.ts'
+import { WebSocketError } from './websocket-error.ts'
 import type {
-  AuthenticatedUser,
   ManagedSocket,
   WebSocketConnection,
   WebSocketData,
@@ -41,25 +39,28 @@ export interface HandlerOptions {
 export class WebSocketConnectionManager {
   readonly #settings: ManagerSettings
   readonly #connections: Connections
-  readonly #websockets: ReturnType<typeof nativeServer>
-  readonly #events: NativeEvents
+  readonly #upgrades: Upgrades
   readonly #paths = new Map<string, ServedPath>()
   /** What has no handler. */
   readonly #unhandled: ServedPath
-  readonly #routers = new Map<UpgradeRouter, (() => void)[]>()
+  readonly #attachments = new Attachments({
+    upgradeAt: (path) => (request, socket, head) => {
+      const { guard } = this.#servedAt(path)
+      this.#upgrades.take({ path, guard, request, socket, head })
+    },
+    isRegistered: (path) => this.#paths.has(path),
+  })
 
   /** @throws TypeError where the configuration cannot be */
   constructor(config: ConnectionManagerConfig = {}) {
     this.#settings = settingsOf(config)
     this.#connections = new Connections(this.#settings)
-    this.#websockets = nativeServer(this.#settings.maxMessageSize)
-    this.#events = {
-      message: (peer, data, isBinary) => this.#connections.receive(peer, data, isBinary),
-      control: (peer) => this.#connections.heard(peer),
-      error: (peer, error) => this.#connections.failed(peer, this.#parserError(error, peer.connection.id)),
-      close: (peer, code, reason) => this.#connections.gone(peer, { code, reason }),
-    }
-    this.#unhandled = { handler: undefined, guard: this.#guardWith({}) }
+    this.#upgrades = new Upgrades({
+      maxMessageSize: this.#settings.maxMessageSize,
+      connections: this.#connections,
+      peerOf: (channel, socket, path) => this.#peerOf(channel, socket, path),
+    })
+    this.#unhandled = this.#pathWith(undefined, {})
   }
 
   /** Above it, nobody is let in. */
@@ -70,11 +71,13 @@ export class WebSocketConnectionManager {
   /**
    * Takes a path; an earlier handler of it is replaced, for those who come from now on.
    *
-   * @throws TypeError where its `auth` cannot be
+   * @throws TypeError where its `auth` cannot be, or something else serves the path at a server that this is attached to
    */
   registerHandler(path: string, handler: WebSocketHandler, { auth = {} }: HandlerOptions = {}): void {
-    this.#paths.set(path, { handler, guard: this.#guardWith(auth) })
-    for (const router of this.#routers.keys()) this.#serve(router, path)
+    const served = this.#pathWith(handler, auth)
+    this.#attachments.assertFree(path)
+    this.#paths.set(path, served)
+    this.#attachments.serve(path)
   }
 
   getHandler(path: string): WebSocketHandler | undefined {
@@ -86,18 +89,16 @@ export class WebSocketConnectionManager {
     return [...new Set([this.#settings.path, ...this.#paths.keys()])]
   }
 
-  /** Serves all paths on a server, beside whatever else it serves; returns what takes them off again. */
+  /**
+   * Serves all paths on a server, beside whatever else it serves; returns what takes them off again. Of the `path` of the
+   * configuration, where nobody registered a handler for it, whoever has one may have it.
+   *
+   * @throws TypeError where something else serves a path that has a handler
+   */
   attach(server: Server): () => void {
-    const router = upgradeRouter(server)
+    const detach = this.#attachments.add(server, this.getPaths())
     this.#connections.draining = undefined
-    if (!this.#routers.has(router)) {
-      this.#routers.set(router, [])
-      for (const path of this.getPaths()) this.#serve(router, path)
-    }
-    return () => {
-      for (const takeOff of this.#routers.get(router) ?? []) takeOff()
-      this.#routers.delete(router)
-    }
+    return detach
   }
 
   getConnection(id: string): WebSocketConnection | undefined {
@@ -189,19 +190,21 @@ export class WebSocketConnectionManager {
 
   /**
    * Takes a socket of another framework, which from now on has to call the other `handle…` methods. Who has no `user`
-   * where one is required has to send a credential first: until then it is not among the connections.
+   * where one is required has to send a credential first: until then it is not among the connections. With `expiresAt`, the
+   * connection ends then.
    *
    * @throws WebSocketConnectionError where it is not let in; the caller closes it
    */
-  handleConnection(socket: ManagedSocket, path: string, user?: AuthenticatedUser): WebSocketConnection {
+  handleConnection(socket: ManagedSocket, path: string, user?: Identity): WebSocketConnection {
     const peer = this.#peerOf(new ForeignChannel(socket), socket, path)
-    if (user || !peer.path.guard.isRequired) {
-      this.#connections.enter(peer, user)
+    const known = user ?? undefined
+    if (known !== undefined || !peer.path.guard.isRequired) {
+      this.#connections.enter(peer, known)
     } else {
       this.#connections.assertRoom()
       this.#connections.wait(peer, undefined)
     }
-    hearPongs(socket, () => this.#connections.heard(peer))
+    hearPongs(socket, () => this.#connections.intake.heard(peer))
     return peer.connection
   }
 
@@ -213,13 +216,13 @@ export class WebSocketConnectionManager {
    */
   handleMessage(id: string, data: RawData, isBinary: boolean): void {
     const peer = this.#connections.get(id)
-    if (peer) this.#connections.receive(peer, data, isBinary)
+    if (peer) this.#connections.intake.receive(peer, data, isBinary)
   }
 
   /** Takes a pong that came to a socket which does not tell of pongs itself. */
   handlePong(id: string): void {
     const peer = this.#connections.get(id)
-    if (peer) this.#connections.heard(peer)
+    if (peer) this.#connections.intake.heard(peer)
   }
 
   handleClose(id: string, code: number, reason: string): void {
@@ -232,51 +235,16 @@ export class WebSocketConnectionManager {
     if (peer) this.#connections.failed(peer, error)
   }
 
-  #guardWith(auth: Partial<WebSocketAuth>): Guard {
+  #pathWith(handler: WebSocketHandler | undefined, given: Partial<WebSocketAuth>): ServedPath {
     const { auth: usual, allowedOrigins, logger, limits } = this.#settings
-    const { wheel } = this.#connections
-    return new Guard({
-      auth: { ...usual, ...auth },
-      allowedOrigins,
-      logger,
-      wheel,
-      deadlineMs: limits.earlyMs,
-    })
+    const { wheel, intake } = this.#connections
+    const auth = authAt(usual, given)
+    const guard = new Guard({ auth, allowedOrigins, logger, wheel, deadlineMs: limits.earlyMs })
+    return { handler, guard, workloadOf: intake.workloadOf }
   }
 
   #servedAt(path: string): ServedPath {
     return this.#paths.get(path) ?? this.#unhandled
-  }
-
-  #serve(router: UpgradeRouter, path: string): void {
-    const takeOff = router.add(path, (request, socket, head) =>
-      this.#upgrade(path, request, { socket, head }),
-    )
-    this.#routers.get(router)?.push(takeOff)
-  }
-
-  /** @throws GatewayError which is answered before the handshake */
-  #upgrade(path: string, request: IncomingMessage, { socket, head }: { socket: Socket; head: Buffer }): void {
-    const { guard } = this.#servedAt(path)
-    guard.assertOrigin(request.headers)
-    this.#assertRoom(guard.isRequired)
-    this.#websockets.handleUpgrade(request, socket, head, (websocket) => {
-      const peer = this.#peerOf(new NativeChannel(websocket, socket), websocket, path)
-      websocket.listen(peer, this.#events)
-      const presented = guard.presentedWith(request)
-      if (presented === undefined && !guard.isRequired) return this.#connections.enter(peer)
-      this.#connections.wait(peer, presented)
-      countEarlyBytes(peer, socket)
-    })
-  }
-
-  #assertRoom(mayWait: boolean): void {
-    try {
-      this.#connections.assertRoom()
-      if (mayWait) this.#connections.assertWaitingRoom()
-    } catch (error) {
-      throw error instanceof WebSocketError ? this.#connections.asGatewayError(error) : error
-    }
   }
 
   #peerOf(channel: Channel, socket: ManagedSocket, path: string): Peer {
@@ -288,19 +256,13 @@ export class WebSocketConnectionManager {
       path: this.#servedAt(path),
       perSecond: messagesPerSecond,
     })
-    rememberChannel(peer.connection, channel)
+    rememberPeer(peer)
     return peer
   }
 
-  /** What a peer did wrong, as the parser found; it closes with the code of the RFC itself. */
-  #parserError(error: Error, connectionId: string): WebSocketError {
-    const isTooLarge = 'code' in error && error.code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH'
-    const message = isTooLarge ? tooLargeMessage(this.#settings.maxMessageSize) : error.message
-    const code = isTooLarge ? 'payload-too-large' : 'invalid-frame'
-    return new WebSocketError(message, { code, connectionId, cause: error })
-  }
-
   #sendTo(peer: Peer, outgoing: Outgoing): boolean {
+    // A filter may have closed it.
+    if (peer.state !== 'open') return false
     if (!this.#connections.isSlow(peer)) return peer.channel.write(outgoing)
     const { calls } = this.#connections
     peer.onceDrained(() => calls.call(peer, (handler) => handler.onDrain?.(peer.connection)))

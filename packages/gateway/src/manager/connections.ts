@@ -1,6 +1,6 @@
 import { ERRORS, GatewayError } from '@turnpike/protocol'
 import { scheduleAt } from '../expiry.ts'
-import type { Admitted } from '../identity.ts'
+import type { Admitted, Identity } from '../identity.ts'
 import { TimerWheel } from '../timer-wheel.ts'
 import { WaitingRoom } from '../waiting-room.ts'
 import type { Closing } from './closing.ts'
@@ -8,27 +8,24 @@ import { ConnectionTable } from './connection-table.ts'
 import { Entrance } from './entrance.ts'
 import { HandlerCalls } from './handler-calls.ts'
 import { Heartbeats } from './heartbeats.ts'
-import { type RawData, byteLengthOf, messageFrom } from './incoming.ts'
+import { Intake } from './intake.ts'
 import type { ManagerSettings } from './manager-config.ts'
 import { CLOSE_TIMEOUT_MS } from './native-sockets.ts'
 import { Outgoing } from './outgoing.ts'
 import type { Peer } from './peer.ts'
 import type { Presented } from './websocket-auth.ts'
-import { WebSocketConnectionError, WebSocketError, errorFrame, tooLargeMessage } from './websocket-error.ts'
-import type { AuthenticatedUser, WebSocketMessage } from './websocket-handler.ts'
+import { WebSocketConnectionError, WebSocketError, errorFrame } from './websocket-error.ts'
+import type { AuthenticatedUser } from './websocket-handler.ts'
 
 const RETRY_MS = 1_000
-/** How far ahead of its pace a peer may send messages before it is closed. */
-const MAX_AHEAD_MS = 10_000
-const JSON_PONG_CHARS = 1_024
-const TOO_LARGE = 1_009
-const NO_UTF8 = 1_007
 const NO_VERDICT = ERRORS.internal.close
 
 /** What becomes of connections: they wait, are open, are being closed, are gone. */
 export class Connections {
   readonly wheel: TimerWheel
   readonly calls: HandlerCalls
+  /** Takes what they send. */
+  readonly intake: Intake
   /** Those that were let in and are not being closed. */
   readonly open = new ConnectionTable()
   /** Set while nobody is let in any more. */
@@ -45,6 +42,15 @@ export class Connections {
     this.wheel = new TimerWheel(Math.min(100, Math.max(10, finest / 10)))
     this.calls = new HandlerCalls(logger)
     this.#waitingRoom = new WaitingRoom(limits.earlyConnections)
+    this.intake = new Intake({
+      settings,
+      wheel: this.wheel,
+      calls: this.calls,
+      round: () => this.#heartbeats.round,
+      isSlow: (peer) => this.isSlow(peer),
+      refuse: (peer, error) => this.refuse(peer, error),
+      leave: (peer, closing) => this.leave(peer, closing),
+    })
     const onSilence = (peer: Peer): void => this.#silent(peer)
     this.#heartbeats = new Heartbeats({ wheel: this.wheel, pingInterval, pongTimeout, onSilence })
   }
@@ -73,19 +79,24 @@ export class Connections {
   /**
    * Lets a peer in at once.
    *
-   * @throws WebSocketConnectionError where it is not let in: `forbidden`, and as {@link assertRoom}
+   * @throws WebSocketConnectionError where it is not let in: `unauthorized` | `forbidden`, and as {@link assertRoom}
    */
-  enter(peer: Peer, user?: AuthenticatedUser): void {
+  enter(peer: Peer, user?: Identity): void {
+    const { guard } = peer.path
+    let admitted: Admitted | undefined
     try {
-      peer.path.guard.assertRights(user)
+      if (user !== undefined) admitted = guard.admitted(user)
+      else guard.assertRights(user)
       this.assertRoom()
-      this.#makeRoomFor(user)
+      this.#makeRoomFor(admitted?.principal)
+      // Somebody else may have come in meanwhile.
+      this.assertRoom()
     } catch (error) {
       throw connectionError(error)
     }
     this.#peers.set(peer.connection.id, peer)
-    if (!user && peer.path.guard.asks) peer.entrance = this.#entrance(peer, undefined, true)
-    this.#admit(peer, user && { principal: user })
+    if (!admitted && guard.asks) peer.entrance = this.#entrance(peer, undefined, true)
+    this.#admit(peer, admitted)
   }
 
   /** Has a peer wait until it is settled who it is. @throws WebSocketConnectionError where too many do */
@@ -100,28 +111,6 @@ export class Connections {
     peer.entrance = this.#entrance(peer, presented, false)
   }
 
-  /** @throws WebSocketError `payload-too-large` | `invalid-frame` */
-  receive(peer: Peer, data: RawData, isBinary: boolean): void {
-    if (isEnded(peer)) return
-    peer.heard(this.#heartbeats.round)
-    if (!this.#keepsPace(peer)) return
-    const bytes = byteLengthOf(data)
-    if (bytes > this.#settings.maxMessageSize) throw this.#malformed(peer, 'payload-too-large')
-    const message = messageFrom(data, isBinary)
-    if (!message) throw this.#malformed(peer, 'invalid-frame')
-    if (peer.state === 'open' && isJsonPong(message)) return
-    if (peer.entrance?.receive(message, bytes)) return
-    peer.entrance = undefined
-    this.#deliver(peer, message)
-  }
-
-  /** A ping or a pong came. Nobody needs many of them, so there is no waiting for who sends too many. */
-  heard(peer: Peer): void {
-    if (isEnded(peer)) return
-    peer.heard(this.#heartbeats.round)
-    if (peer.countControl() > 0) this.refuse(peer, tooFast())
-  }
-
   /** Something is wrong with what a socket got, or with the socket. */
   failed(peer: Peer, error: unknown): void {
     if (peer.state === 'open') this.calls.failed(peer, error)
@@ -129,7 +118,7 @@ export class Connections {
 
   /** Tells a peer why, then closes it. */
   refuse(peer: Peer, error: unknown): void {
-    if (isEnded(peer)) return
+    if (peer.hasEnded) return
     const shown = this.#shown(error)
     // Somebody who reads nothing would only have it wait.
     if (!this.isSlow(peer)) peer.channel.write(new Outgoing(errorFrame(shown)))
@@ -143,10 +132,11 @@ export class Connections {
 
   /** Closes a peer. It is among the open ones no more, and gone once that is answered, or not in time. */
   leave(peer: Peer, { code, reason }: Closing): void {
-    if (isEnded(peer)) return
+    if (peer.hasEnded) return
     const wasOpen = peer.state === 'open'
-    this.#stop(peer)
+    // First, since who listens to the end of it may close it again.
     peer.state = wasOpen ? 'leaving' : 'dismissed'
+    this.#stop(peer)
     if (wasOpen) peer.channel.close(code, reason)
     else peer.channel.dismiss(code, reason)
     // Other frameworks' sockets may tell at once.
@@ -160,10 +150,12 @@ export class Connections {
 
   /** A socket is closed. */
   gone(peer: Peer, { code, reason }: Closing): void {
+    // What it sent before its end comes before that, too.
+    if (peer.state === 'open') this.intake.handAllOver(peer)
     if (!this.#peers.delete(peer.connection.id)) return
     const { state } = peer
-    this.#stop(peer)
     peer.state = 'gone'
+    this.#stop(peer)
     // Only now is the memory free that it took while it was waiting.
     peer.settled()
     if (state === 'open' || state === 'leaving') {
@@ -187,6 +179,8 @@ export class Connections {
     if (whenUserFull === 'reject') throw full(`Maximum connections per user (${most}) reached`)
     const replaced = new GatewayError('entity-replaced', 'A newer connection of this user took its place.')
     for (const oldest of theirs.slice(0, theirs.length - most + 1)) this.refuse(oldest, replaced)
+    // A socket that closes at once has had its `onClose`, and that may have let in another one.
+    if (this.open.ofUser(user.id).length >= most) throw full(`Maximum connections per user (${most}) reached`)
   }
 
   #entrance(peer: Peer, presented: Presented | undefined, isOptional: boolean): Entrance {
@@ -209,12 +203,15 @@ export class Connections {
     try {
       if (peer.state === 'waiting') this.assertRoom()
       this.#makeRoomFor(principal)
+      if (peer.state === 'waiting') this.assertRoom()
     } catch (error) {
       return this.refuse(peer, error)
     }
+    // To make room may have closed it, too.
+    if (peer.hasEnded) return
     if (peer.state === 'waiting') this.#admit(peer, admitted)
     else this.#name(peer, admitted)
-    for (const message of early) this.#deliver(peer, message)
+    this.intake.deliverEarly(peer, early)
   }
 
   #admit(peer: Peer, admitted: Admitted | undefined): void {
@@ -245,31 +242,6 @@ export class Connections {
     peer.channel.terminate()
   }
 
-  #deliver(peer: Peer, message: WebSocketMessage): void {
-    if (peer.state !== 'open') return
-    this.calls.call(peer, (handler) => handler.onMessage?.(peer.connection, message))
-    if (peer.state === 'open' && this.isSlow(peer)) peer.holdUntilDrained()
-  }
-
-  /** A peer that is too fast is read later; one that is by far too fast is closed. */
-  #keepsPace(peer: Peer): boolean {
-    const aheadMs = peer.countMessage()
-    if (aheadMs > MAX_AHEAD_MS) {
-      this.refuse(peer, tooFast())
-      return false
-    }
-    if (aheadMs > 0) peer.slowDown(this.wheel)
-    return true
-  }
-
-  /** What no parser of ours has seen is closed as it would be by ours. */
-  #malformed(peer: Peer, code: 'payload-too-large' | 'invalid-frame'): WebSocketError {
-    const isLarge = code === 'payload-too-large'
-    this.leave(peer, { code: isLarge ? TOO_LARGE : NO_UTF8, reason: code })
-    const message = isLarge ? tooLargeMessage(this.#settings.maxMessageSize) : 'Message is not UTF-8'
-    return new WebSocketError(message, { code, connectionId: peer.connection.id })
-  }
-
   /** With the time after which it is worth to come back. */
   asGatewayError({ code, message }: WebSocketError): GatewayError {
     const retryAfterMs = this.draining?.retryAfterMs ?? RETRY_MS
@@ -284,14 +256,6 @@ export class Connections {
   }
 }
 
-function isEnded({ state }: Peer): boolean {
-  return state !== 'waiting' && state !== 'open'
-}
-
-function tooFast(): GatewayError {
-  return new GatewayError('rate-limited', 'More came than can be read.', { retryAfterMs: RETRY_MS })
-}
-
 function full(message: string): WebSocketConnectionError {
   return new WebSocketConnectionError(message, { code: 'too-many-connections' })
 }
@@ -299,15 +263,4 @@ function full(message: string): WebSocketConnectionError {
 function connectionError(error: unknown): unknown {
   if (!(error instanceof GatewayError)) return error
   return new WebSocketConnectionError(error.message, { code: error.code })
-}
-
-/** Answers of peers that were pinged in JSON are for the manager alone. */
-function isJsonPong({ data }: WebSocketMessage): boolean {
-  if (typeof data !== 'string' || data.length > JSON_PONG_CHARS || !data.includes('"pong"')) return false
-  try {
-    const message: unknown = JSON.parse(data)
-    return typeof message === 'object' && message !== null && 'type' in message && message.type === 'pong'
-  } catch {
-    return false
-  }
 }

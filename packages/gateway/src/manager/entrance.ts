@@ -36,11 +36,13 @@ export class Entrance {
   constructor(options: EntranceOptions) {
     const { presented, isOptional, limits, wheel } = options
     this.#options = options
-    this.#stopDeadline = isOptional
-      ? () => {}
-      : wheel.schedule(limits.earlyMs, () =>
-          this.#refuse(new GatewayError('auth-timeout', 'The connection was not authenticated in time.')),
-        )
+    // A verdict has a time of its own.
+    this.#stopDeadline =
+      isOptional || presented !== undefined
+        ? () => {}
+        : wheel.schedule(limits.earlyMs, () =>
+            this.#refuse(new GatewayError('auth-timeout', 'The connection was not authenticated in time.')),
+          )
     if (presented !== undefined) this.#decide(presented)
   }
 
@@ -93,6 +95,7 @@ export class Entrance {
   #decide(presented: Presented): void {
     const { guard, onAdmitted } = this.#options
     this.#isDeciding = true
+    this.#stopDeadline()
     guard.admit(presented).then(
       (admitted) => {
         if (!this.#isDone) onAdmitted(admitted)

@@ -27,7 +27,7 @@ export class Guard {
   readonly #options: GuardOptions
   readonly #origins: Origins
 
-  /** @throws TypeError where cookies are to be read and every origin may come */
+  /** @throws TypeError where `auth` cannot be */
   constructor(options: GuardOptions) {
     const { auth, allowedOrigins: allowed } = options
     assertAuth(auth, allowed === '*')
@@ -48,6 +48,14 @@ export class Guard {
   /** @throws GatewayError `origin-not-allowed` */
   assertOrigin(headers: RequestHead['headers']): void {
     this.#origins.assert(headers)
+  }
+
+  /** Takes somebody whom the server itself knows. @throws GatewayError `unauthorized` | `forbidden` */
+  admitted(user: unknown): Admitted {
+    const admitted = this.#checked(user)
+    if (hasExpired(admitted)) throw this.#refusal('expired credential')
+    this.assertRights(admitted.principal)
+    return admitted
   }
 
   /** @throws GatewayError `forbidden` */
@@ -77,10 +85,7 @@ export class Guard {
     if (presented === null || presented.length > TOKEN_CHARS) throw this.#refusal('malformed credential')
     const told = await this.#verdictOn(presented)
     if (told === null || told === undefined) throw this.#refusal('credential not accepted')
-    const admitted = this.#checked(told)
-    if (hasExpired(admitted)) throw this.#refusal('expired credential')
-    this.assertRights(admitted.principal)
-    return admitted
+    return this.admitted(told)
   }
 
   async #verdictOn(presented: string): Promise<unknown> {
@@ -108,7 +113,7 @@ export class Guard {
     try {
       return admittedFrom(told)
     } catch (error) {
-      this.#options.logger.error({ error }, 'the validator of a path told no user')
+      this.#options.logger.error({ error }, 'what a path was told is no user')
       throw this.#refusal('no user')
     }
   }

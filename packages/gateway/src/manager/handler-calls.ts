@@ -1,7 +1,8 @@
 import type { Logger } from '../logger.ts'
+import { isPromise } from './is-promise.ts'
 import type { Peer } from './peer.ts'
 import { asError } from './websocket-error.ts'
-import type { WebSocketHandler } from './websocket-handler.ts'
+import type { WebSocketHandler, WebSocketMessage } from './websocket-handler.ts'
 
 /** Calls handlers, whatever they throw: it reaches their `onError`, and nobody else. */
 export class HandlerCalls {
@@ -13,6 +14,23 @@ export class HandlerCalls {
 
   call(peer: Peer, work: (handler: WebSocketHandler) => unknown): void {
     this.#guarded(peer, work, (error) => this.failed(peer, error))
+  }
+
+  /** Hands over a message. A promise that the handler gives is work for the peer until it has settled. */
+  message(peer: Peer, message: WebSocketMessage): void {
+    try {
+      const done = peer.path.handler?.onMessage?.(peer.connection, message)
+      if (!isPromise(done)) return
+      const workload = peer.path.workloadOf(peer)
+      workload.promiseBegan()
+      // What only looks like a promise may settle at once, or throw.
+      Promise.resolve(done).then(workload.promiseSettled, (error: unknown) => {
+        this.failed(peer, error)
+        workload.promiseSettled()
+      })
+    } catch (error) {
+      this.failed(peer, error)
+    }
   }
 
   /** Tells the handler of an error; one that nobody listens to is logged. */
@@ -38,8 +56,4 @@ export class HandlerCalls {
       onError(error)
     }
   }
-}
-
-function isPromise(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
 }

@@ -82,7 +82,7 @@ export class Heartbeats {
     }
     if (peers.length + behind.length === 0) return
     wheel.schedule(pongTimeout, () => {
-      const silent = peers.filter((peer) => !peer.livesSince(round))
+      const silent = peers.filter((peer) => !peer.livesSince(round) && !peer.isBusy)
       // Who takes of what it had left to take lives: the ping is behind that.
       const stuck = behind.filter(
         ({ peer, takenBytes }) => !peer.livesSince(round) && peer.channel.takenBytes <= takenBytes,

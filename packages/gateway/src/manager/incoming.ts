@@ -18,8 +18,8 @@ export function messageFrom(data: RawData, isBinary: boolean): WebSocketMessage 
       ? { type: 'binary', data: arrayBufferOf(Buffer.from(data)), timestamp }
       : { type: 'text', data, timestamp }
   }
-  if (isBinary)
-    return { type: 'binary', data: data instanceof ArrayBuffer ? data : arrayBufferOf(data), timestamp }
+  // A copy, whatever it is: there are servers that take the bytes back after the call.
+  if (isBinary) return { type: 'binary', data: arrayBufferOf(data), timestamp }
   const bytes = bytesOf(data)
   return isUtf8(bytes) ? { type: 'text', data: bytes.toString(), timestamp } : undefined
 }

@@ -29,6 +29,13 @@ export interface ConnectionManagerConfig {
   readonly whenSlow?: 'skip' | 'close'
   /** Messages and pings of one peer that are read a second, and twice as many at once; 0 is no limit. @default 500 */
   readonly messagesPerSecond?: number
+  /**
+   * What is worked on for one peer at once: promises of its `onMessage`, requests of a message router. What it sends
+   * beyond that is read later. Where reading cannot be stopped, it is kept, and refused with `rate-limited` once that is
+   * more than `maxBufferedBytes`; 0 is no limit.
+   * @default 100
+   */
+  readonly maxPending?: number
   /** Where browsers may come from beside this server's own pages. @default [] */
   readonly allowedOrigins?: AllowedOrigins
   readonly limits?: Partial<EarlyLimits>
@@ -46,6 +53,10 @@ export type ManagerSettings = Required<
 
 const { earlyFrames, earlyBytes, earlyMs, earlyConnections } = LIMITS
 
+export const DEFAULT_MAX_PENDING = 100
+/** What may wait for a peer before it is replied to by a message router. */
+export const HIGH_WATER_BYTES = LIMITS.highWaterBytes
+
 const DEFAULTS = {
   path: '/ws',
   maxConnections: 1_000,
@@ -58,29 +69,61 @@ const DEFAULTS = {
   maxBufferedBytes: 1_048_576,
   whenSlow: 'skip',
   messagesPerSecond: 500,
+  maxPending: DEFAULT_MAX_PENDING,
   allowedOrigins: undefined,
   logger: defaultLogger,
 } as const
 
-/** @throws TypeError where a number is none */
+/** To the parser, more would be something else. */
+const MAX_MESSAGE_BYTES = 2_147_483_647
+
+/** @throws TypeError where the configuration cannot be */
 export function settingsOf(config: ConnectionManagerConfig): ManagerSettings {
   const given = Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined))
   const settings = { ...DEFAULTS, ...given } as Omit<ManagerSettings, 'limits'>
   const limits = { earlyFrames, earlyBytes, earlyMs, earlyConnections, ...config.limits }
-  const { maxConnections, pingInterval, pongTimeout, maxConnectionsPerUser, messagesPerSecond } = settings
-  assertNumbers(
-    { maxConnections, pingInterval, pongTimeout, maxConnectionsPerUser, messagesPerSecond, ...limits },
-    0,
-  )
+  const { maxConnections, pingInterval, pongTimeout, maxConnectionsPerUser } = settings
+  const { messagesPerSecond, maxPending, maxMessageSize, maxBufferedBytes } = settings
+  const numbers = { maxConnections, pingInterval, pongTimeout, maxConnectionsPerUser, messagesPerSecond }
+  assertNumbers({ ...numbers, maxPending, ...limits }, 0)
+  // The wheel turns for ever for what never comes.
+  assertNumbers({ pingInterval, pongTimeout, earlyMs: limits.earlyMs }, 0, Number.MAX_SAFE_INTEGER)
   // To the parser, 0 would be no limit at all.
-  const { maxMessageSize, maxBufferedBytes } = settings
   assertNumbers({ maxMessageSize, maxBufferedBytes }, 1)
+  assertNumbers({ maxMessageSize }, 1, MAX_MESSAGE_BYTES)
+  assertWords(settings)
   return { ...settings, limits }
 }
 
-function assertNumbers(fields: Readonly<Record<string, unknown>>, min: number): void {
+function assertNumbers(fields: Readonly<Record<string, unknown>>, min: number, max = Infinity): void {
   for (const [name, value] of Object.entries(fields)) {
-    if (typeof value === 'number' && value >= min) continue
-    throw new TypeError(`"${name}" has to be a number of at least ${min}, got ${String(value)}.`)
+    if (typeof value === 'number' && value >= min && value <= max) continue
+    const range = max === Infinity ? `of at least ${min}` : `from ${min} to ${max}`
+    throw new TypeError(`"${name}" has to be a number ${range}, got ${String(value)}.`)
+  }
+}
+
+function assertWords({
+  path,
+  whenUserFull,
+  whenSlow,
+  allowedOrigins,
+}: Omit<ManagerSettings, 'limits'>): void {
+  if (typeof path !== 'string' || !path.startsWith('/')) {
+    throw new TypeError(`"path" has to begin with "/", got ${String(path)}.`)
+  }
+  assertOneOf({ whenUserFull }, ['reject', 'close-oldest'])
+  assertOneOf({ whenSlow }, ['skip', 'close'])
+  // A text has `includes` too, which would take any part of it for an origin.
+  const isList = Array.isArray(allowedOrigins) && allowedOrigins.every((origin) => typeof origin === 'string')
+  if (allowedOrigins !== undefined && allowedOrigins !== '*' && !isList) {
+    throw new TypeError('"allowedOrigins" has to be a list of origins, or "*".')
+  }
+}
+
+function assertOneOf(fields: Readonly<Record<string, string>>, words: readonly string[]): void {
+  for (const [name, value] of Object.entries(fields)) {
+    if (words.includes(value)) continue
+    throw new TypeError(`"${name}" has to be one of ${words.join(', ')}, got ${String(value)}.`)
   }
 }

@@ -1,6 +1,7 @@
 import { GatewayError, LIMITS } from '@turnpike/protocol'
 import { parseJson } from '@turnpike/protocol/wire'
-import { sendReplies } from './replies.ts'
+import { workloadOf } from './remembered-peers.ts'
+import { sendReplies } from './send-replies.ts'
 import { type ShownError, WebSocketError, errorFrame } from './websocket-error.ts'
 import type { WebSocketConnection, WebSocketMessage } from './websocket-handler.ts'
 
@@ -26,8 +27,15 @@ interface Issue {
 /**
  * Handles the messages of one type. What it gives is the reply: a message where it has a `type`, else the payload of one
  * of the same type. An async generator replies with each yield. Nothing is replied where it gives nothing.
+ *
+ * `signal` is aborted once the connection ends. A generator is ended then, too; but one that waits for something only
+ * when that has come.
  */
-export type MessageRoute<Payload> = (connection: WebSocketConnection, payload: Payload) => unknown
+export type MessageRoute<Payload> = (
+  connection: WebSocketConnection,
+  payload: Payload,
+  context: { readonly signal: AbortSignal },
+) => unknown
 
 interface Route {
   readonly schema: PayloadSchema<unknown> | undefined
@@ -70,7 +78,7 @@ export class WebSocketMessageRouter {
   }
 
   /**
-   * Handles a message, and resolves with the last reply once all are sent.
+   * Handles a message, and resolves with the last reply once all are sent: none is before the peer has room for it.
    *
    * What is wrong is also told to the client, as `{ type: "error", error, code }` with the id of its request.
    *
@@ -79,7 +87,10 @@ export class WebSocketMessageRouter {
    *   the route throws.
    */
   async handle(connection: WebSocketConnection, message: WebSocketMessage): Promise<unknown> {
+    const workload = workloadOf(connection)
+    const { replies } = workload
     let ids: Request['ids'] = {}
+    workload.requestBegan()
     try {
       const request = requestIn(message)
       ids = request.ids
@@ -89,17 +100,17 @@ export class WebSocketMessageRouter {
           code: 'unknown-command',
         })
       const payload = await checked(route.schema, request.payload)
-      const given = route.handler(connection, payload)
-      return await sendReplies(connection.socket, given, (reply) => ({
+      const given = route.handler(connection, payload, replies)
+      return await sendReplies(replies, given, (reply) => ({
         ...messageOf(request.type, reply),
         ...ids,
       }))
     } catch (thrown) {
       const error = withConnection(thrown, connection.id)
-      if (connection.socket.readyState === undefined || connection.socket.readyState === 1) {
-        connection.socket.send(JSON.stringify({ ...errorFrame(shownOf(error)), ...ids }))
-      }
+      await replies.send({ ...errorFrame(shownOf(error)), ...ids })
       throw error
+    } finally {
+      workload.requestEnded()
     }
   }
 }

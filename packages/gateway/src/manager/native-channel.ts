@@ -21,6 +21,10 @@ export class NativeChannel implements Channel {
     return this.#websocket.readyState === this.#websocket.OPEN
   }
 
+  get canPause(): boolean {
+    return true
+  }
+
   get bufferedBytes(): number {
     return this.#socket.writableLength
   }

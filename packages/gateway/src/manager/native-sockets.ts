@@ -6,6 +6,8 @@ import type { Peer } from './peer.ts'
 
 /** Time that a peer has to answer a close. */
 export const CLOSE_TIMEOUT_MS = 1_500
+/** Pongs that may wait to be written. By itself, `ws` cuts who sends 61 pings in one go, and says nothing. */
+const PENDING_PONGS = 4_096
 /** What a read costs at least, however little came. */
 const READ_BYTES = 1_024
 
@@ -18,42 +20,23 @@ export interface NativeEvents {
   readonly close: (peer: Peer, code: number, reason: string) => void
 }
 
-/** A socket that knows whose it is, so that one listener does for all: a closure for each would cost as much as the rest. */
+/** A socket that knows whose it is, and tells by itself: five listeners on each would weigh some 100 bytes. */
 export class ManagedWebSocket extends WebSocket {
   #peer: Peer | undefined
   #events: NativeEvents | undefined
-
-  static tell(socket: WebSocket, what: (events: NativeEvents, peer: Peer) => void): void {
-    if (!(socket instanceof ManagedWebSocket)) return
-    if (socket.#events && socket.#peer) what(socket.#events, socket.#peer)
-  }
 
   /** Before anything can have come. */
   listen(peer: Peer, events: NativeEvents): void {
     this.#peer = peer
     this.#events = events
-    this.on('message', onMessage)
-    this.on('ping', onControl)
-    this.on('pong', onControl)
-    this.on('error', onError)
-    this.on('close', onClose)
   }
-}
 
-function onMessage(this: WebSocket, data: RawData, isBinary: boolean): void {
-  ManagedWebSocket.tell(this, (events, peer) => events.message(peer, data, isBinary))
-}
-
-function onControl(this: WebSocket): void {
-  ManagedWebSocket.tell(this, (events, peer) => events.control(peer))
-}
-
-function onError(this: WebSocket, error: Error): void {
-  ManagedWebSocket.tell(this, (events, peer) => events.error(peer, error))
-}
-
-function onClose(this: WebSocket, code: number, reason: Buffer): void {
-  ManagedWebSocket.tell(this, (events, peer) => events.close(peer, code, reason.toString()))
+  override emit(name: string | symbol, ...values: unknown[]): boolean {
+    if (this.#peer && this.#events) tell(this.#events, this.#peer, { name, values })
+    // Where nobody else listens, it would be thrown.
+    if (name === 'error' && this.listenerCount(name) === 0) return true
+    return super.emit(name, ...values)
+  }
 }
 
 /** What does the handshakes and the parsing. */
@@ -67,6 +50,7 @@ export function nativeServer(maxMessageSize: number): Server<typeof ManagedWebSo
     maxPayload: maxMessageSize,
     maxFragments: LIMITS.frameFragments,
     maxBufferedChunks: LIMITS.frameBufferedChunks,
+    maxPendingAutoPongs: PENDING_PONGS,
     WebSocket: ManagedWebSocket,
   }
   return new WebSocketServer(settings)
@@ -77,4 +61,16 @@ export function countEarlyBytes(peer: Peer, socket: Socket): void {
   const count = (chunk: Buffer): void => peer.entrance?.bytesRead(Math.max(chunk.length, READ_BYTES))
   socket.on('data', count)
   peer.onceSettled(() => socket.off('data', count))
+}
+
+function tell(
+  events: NativeEvents,
+  peer: Peer,
+  { name, values }: { name: string | symbol; values: unknown[] },
+): void {
+  const [first, second] = values
+  if (name === 'message') events.message(peer, first as RawData, second === true)
+  else if (name === 'ping' || name === 'pong') events.control(peer)
+  else if (name === 'error') events.error(peer, first as Error)
+  else if (name === 'close') events.close(peer, first as number, String(second))
 }

@@ -1,3 +1,4 @@
+import { WebSocketError } from './websocket-error.ts'
 import type { WebSocketData } from './websocket-handler.ts'
 
 const TEXT = 0x81
@@ -11,6 +12,7 @@ export class Outgoing {
   readonly payload: string | Uint8Array<ArrayBuffer>
   #frame: Buffer | undefined
 
+  /** @throws WebSocketError `invalid-payload` where it is neither text nor bytes, and cannot be JSON */
   constructor(data: WebSocketData) {
     this.payload = payloadOf(data)
   }
@@ -28,7 +30,26 @@ function payloadOf(data: WebSocketData): string | Uint8Array<ArrayBuffer> {
   if (data instanceof ArrayBuffer) return new Uint8Array(data.slice(0))
   if (ArrayBuffer.isView(data))
     return new Uint8Array(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
-  return JSON.stringify(data)
+  return jsonOf(data)
+}
+
+function jsonOf(data: unknown): string {
+  // As JSON they would be `{}`: what they hold would be lost without a word.
+  if (data instanceof SharedArrayBuffer || data instanceof Blob) throw unsendable()
+  try {
+    const json: string | undefined = JSON.stringify(data)
+    if (json !== undefined) return json
+  } catch (cause) {
+    throw unsendable(cause)
+  }
+  throw unsendable()
+}
+
+function unsendable(cause?: unknown): WebSocketError {
+  return new WebSocketError('What is sent has to be text, bytes (ArrayBuffer or a view of it), or JSON.', {
+    code: 'invalid-payload',
+    cause,
+  })
 }
 
 function frameOf(payload: string | Uint8Array): Buffer {

@@ -4,11 +4,14 @@ import type { Entrance } from './entrance.ts'
 import type { Guard } from './guard.ts'
 import { Pace } from './pace.ts'
 import type { WebSocketConnection, WebSocketHandler } from './websocket-handler.ts'
+import type { Workload } from './workload.ts'
 
 /** A path: who may come in, and what is done with them. */
 export interface ServedPath {
   readonly guard: Guard
   readonly handler: WebSocketHandler | undefined
+  /** What a peer has asked for, counted from when it is first asked for. */
+  readonly workloadOf: (peer: Peer) => Workload
 }
 
 /** What the manager knows of one connection. */
@@ -23,6 +26,7 @@ export class Peer {
   /** Waiting for a verdict; let in; being closed, after it was let in or before; gone. */
   state: 'waiting' | 'open' | 'leaving' | 'dismissed' | 'gone' = 'waiting'
   entrance: Entrance | undefined
+  workload: Workload | undefined
   /** Somebody who waits until it is gone. */
   gone: PromiseWithResolvers<void> | undefined
   /** Which part of the peers it is pinged with; -1: none. */
@@ -35,16 +39,39 @@ export class Peer {
   #onSettled: (() => void)[] | undefined
 
   constructor(parts: Pick<Peer, 'connection' | 'channel' | 'path'> & { readonly perSecond: number }) {
-    this.connection = parts.connection
+    const { connection } = parts
+    // As one piece: as it is made, a UUID is put together of 15 strings, which weigh 450 bytes.
+    connection.id = Buffer.from(connection.id).toString()
+    this.connection = connection
     this.channel = parts.channel
     this.path = parts.path
     this.#perSecond = parts.perSecond
+  }
+
+  /** Whether it is being closed, or gone. */
+  get hasEnded(): boolean {
+    return this.state !== 'waiting' && this.state !== 'open'
   }
 
   /** Something came from it. @param round - of the pings */
   heard(round: number): void {
     this.#heardIn = round
     this.connection.lastActivity = Date.now()
+  }
+
+  /** Not read for now, since what it asked for has to be done first. */
+  get isBusy(): boolean {
+    return this.workload?.isFull === true && this.channel.canPause
+  }
+
+  /** What it has sent is kept, until it has taken its answers, or they are done. */
+  get isHeld(): boolean {
+    return this.workload?.isFull === true || (this.#isBehind && this.channel.canPause)
+  }
+
+  /** Has had no way to show that it lives until now. */
+  excuse(round: number): void {
+    this.#heardIn = round
   }
 
   /** Whether something came since then. One that is not read for now cannot show it. */
@@ -62,17 +89,17 @@ export class Peer {
         this.slowDown(wheel)
       })
     }
-    this.#pause()
+    this.pause()
   }
 
   /** Reads no more until the peer has taken what waits for it: who reads no answers gets to ask no more. */
-  holdUntilDrained(): void {
+  holdUntilDrained(then: () => void): void {
     if (this.#isBehind) return
     this.#isBehind = true
-    this.#pause()
+    this.pause()
     this.channel.onceDrained(() => {
       this.#isBehind = false
-      if (this.state === 'open') this.#pause()
+      if (this.state === 'open') then()
     })
   }
 
@@ -111,6 +138,7 @@ export class Peer {
     this.#stopSlow?.()
     this.entrance?.end()
     this.entrance = undefined
+    this.workload?.end()
   }
 
   /** Tells once, after a message was not taken, that there is room again. */
@@ -123,8 +151,9 @@ export class Peer {
     })
   }
 
-  #pause(): void {
-    this.channel.pause(this.#stopSlow !== undefined || this.#isBehind)
+  /** Reads, or reads no more, as is right by now. */
+  pause(): void {
+    this.channel.pause(this.#stopSlow !== undefined || this.isHeld || this.workload?.keeps === true)
   }
 }
 

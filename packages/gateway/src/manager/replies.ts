@@ -1,44 +1,79 @@
-import { setTimeout as delay } from 'node:timers/promises'
-import type { ManagedSocket } from './websocket-handler.ts'
-
-const OPEN = 1
-/** What may wait in a socket before the next reply of a generator is asked for, and how often that is looked at. */
-const HIGH_WATER_BYTES = 262_144
-const LOOK_MS = 20
+import type { Channel } from './channel.ts'
+import { Outgoing } from './outgoing.ts'
 
 /**
- * Sends what a route gives: a value, a promise of one, or each yield of an async generator. A generator is asked for
- * more while the peer takes what it gave, and is ended when the peer has gone.
+ * The replies to one peer: none is sent before there is room for it, and none is waited for once the peer is gone.
  *
- * @returns The last reply.
+ * All that wait for room share one look at the socket.
  */
-export async function sendReplies(
-  socket: ManagedSocket,
-  given: unknown,
-  messageOf: (reply: unknown) => object,
-): Promise<unknown> {
-  const send = (reply: unknown): void => {
-    if (reply !== undefined && isOpen(socket)) socket.send(JSON.stringify(messageOf(reply)))
-  }
-  if (!isAsyncIterable(given)) {
-    const reply = await given
-    send(reply)
-    return reply
-  }
-  let last: unknown
-  for await (const reply of given) {
-    send(reply)
-    last = reply
-    while (isOpen(socket) && (socket.bufferedAmount ?? 0) > HIGH_WATER_BYTES) await delay(LOOK_MS)
-    if (!isOpen(socket)) break
-  }
-  return last
-}
+export class Replies {
+  readonly #channel: Channel
+  readonly #highWaterBytes: number
+  #room: PromiseWithResolvers<void> | undefined
+  #onOver: Set<() => void> | undefined
+  #controller: AbortController | undefined
+  #hasEnded = false
 
-function isOpen({ readyState }: ManagedSocket): boolean {
-  return readyState === undefined || readyState === OPEN
-}
+  constructor(channel: Channel, highWaterBytes: number) {
+    this.#channel = channel
+    this.#highWaterBytes = highWaterBytes
+  }
 
-function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
-  return typeof value === 'object' && value !== null && Symbol.asyncIterator in value
+  /** Whether nobody is there for them any more. */
+  get isOver(): boolean {
+    return this.#hasEnded || !this.#channel.isOpen
+  }
+
+  /** Aborted once the peer is gone, or being closed. */
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController()
+    if (this.#hasEnded) this.#controller.abort()
+    return this.#controller.signal
+  }
+
+  /** Sends a message once there is room; what cannot be written as JSON rejects. */
+  async send(message: object): Promise<void> {
+    const outgoing = new Outgoing(JSON.stringify(message))
+    if (!this.#hasRoom) await this.untilRoom()
+    if (!this.isOver) this.#channel.write(outgoing)
+  }
+
+  /** Resolves once there is room, or nobody to be sent anything. */
+  async untilRoom(): Promise<void> {
+    while (!this.isOver && !this.#hasRoom) {
+      this.#room ??= this.#nextRoom()
+      await this.#room.promise
+    }
+  }
+
+  /** Runs `task` once it is over; returns what takes it back. */
+  onceOver(task: () => void): () => void {
+    if (this.#hasEnded) task()
+    const tasks = (this.#onOver ??= new Set())
+    tasks.add(task)
+    return () => tasks.delete(task)
+  }
+
+  end(): void {
+    if (this.#hasEnded) return
+    this.#hasEnded = true
+    this.#controller?.abort()
+    this.#room?.resolve()
+    for (const task of this.#onOver ?? []) task()
+    this.#onOver = undefined
+  }
+
+  /** Who waits already comes first. */
+  get #hasRoom(): boolean {
+    return this.#room === undefined && this.#channel.bufferedBytes < this.#highWaterBytes
+  }
+
+  #nextRoom(): PromiseWithResolvers<void> {
+    const room = Promise.withResolvers<void>()
+    this.#channel.onceDrained(() => {
+      this.#room = undefined
+      room.resolve()
+    })
+    return room
+  }
 }

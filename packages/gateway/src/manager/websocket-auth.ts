@@ -1,10 +1,10 @@
 import { GatewayError } from '@turnpike/protocol'
-import { type Place, type RequestHead, credentialOf } from '../credentials.ts'
+import { type Place, type RequestHead, credentialOf, textAt } from '../credentials.ts'
 import type { Identity } from '../identity.ts'
 
 /** Who may come in at a path, and how they show who they are. */
 export interface WebSocketAuth {
-  /** How a credential is written. `none`: nobody is asked. */
+  /** How a credential is written. `none`: nobody is asked, and nothing can be required. */
   readonly strategy: 'bearer' | 'apiKey' | 'basic' | 'custom' | 'none'
   /**
    * False lets in who brings no credential, as nobody; a wrong one is refused all the same. Where roles or permissions
@@ -33,10 +33,48 @@ export interface WebSocketAuth {
 /** A credential as its owner has it; null where it is empty or malformed. */
 export type Presented = string | null
 
+/** A credential is visible ASCII: nothing else can be part of a header. */
+const WORD = /^[\x21-\x7e]+$/
+const WORDS = /^[\x20-\x7e]+$/
+const SCHEME = /^(?:Bearer|ApiKey)(?: +|$)/i
 const COOKIE_NAME = /^[\w!#$%&'*+.^`|~-]+$/
 
-/** @throws TypeError where nothing could be read by these names */
-export function assertAuth({ cookieName, headerName }: WebSocketAuth, allowsAll: boolean): void {
+const STRATEGIES: readonly string[] = ['bearer', 'apiKey', 'basic', 'custom', 'none']
+
+/**
+ * What holds at a path: what it names itself, and else what is usual.
+ *
+ * @throws TypeError where a path asks for something and nobody is asked who they are
+ */
+export function authAt(usual: WebSocketAuth, given: Partial<WebSocketAuth>): WebSocketAuth {
+  const own: Partial<WebSocketAuth> = Object.fromEntries(
+    Object.entries(given).filter(([, value]) => value !== undefined),
+  )
+  const names = Object.keys(own)
+  if (own.strategy === undefined && usual.strategy === 'none' && names.length > 0) {
+    throw new TypeError(
+      `"auth" has ${names.join(', ')} but no "strategy": nobody would be asked who they are.`,
+    )
+  }
+  // Who asks nobody asks for none of the usual rights, either.
+  return own.strategy === 'none' ? { ...own, strategy: 'none' } : { ...usual, ...own }
+}
+
+/** @throws TypeError where nobody could come in by it, or everybody could */
+export function assertAuth(auth: WebSocketAuth, allowsAll: boolean): void {
+  const { strategy, required, roles, permissions, timeoutMs, cookieName, headerName } = auth
+  if (!STRATEGIES.includes(strategy)) {
+    throw new TypeError(`"auth.strategy" has to be one of ${STRATEGIES.join(', ')}, got "${strategy}".`)
+  }
+  for (const [name, list] of Object.entries({ roles, permissions })) {
+    if (list !== undefined && !Array.isArray(list)) throw new TypeError(`"auth.${name}" has to be a list.`)
+  }
+  if (strategy === 'none' && (required === true || roles?.length || permissions?.length)) {
+    throw new TypeError('"auth.strategy" is "none": where nobody is asked, nothing can be required.')
+  }
+  if (timeoutMs !== undefined && !(Number.isFinite(timeoutMs) && timeoutMs >= 0)) {
+    throw new TypeError(`"auth.timeoutMs" has to be a number of at least 0, got ${String(timeoutMs)}.`)
+  }
   for (const [name, value] of Object.entries({ cookieName, headerName })) {
     if (value === undefined || COOKIE_NAME.test(value)) continue
     throw new TypeError(`"auth.${name}" has to be a name, got "${value}".`)
@@ -61,14 +99,15 @@ export function presentedWith(
   if (cookieName !== undefined && trustsCookies) places.push({ in: 'cookie', name: cookieName })
   const found = credentialOf(scheme === 'raw' ? withoutScheme(request, headerName) : request, places)
   if (!found) return undefined
-  if (found.place === header) return found.value ?? customIn(auth, request.headers[headerName.toLowerCase()])
-  return found.value === null ? null : presentedAs(auth, found.value)
+  if (found.place === header && strategy !== 'custom') return found.value
+  return presentedAs(auth, textAt(request, found.place))
 }
 
 /** A credential that stands somewhere else than in a header. @param token - Anything that was sent as one. */
 export function presentedAs({ strategy }: WebSocketAuth, token: unknown): Presented {
   if (typeof token !== 'string') return null
-  if (strategy !== 'basic') return /^[\x21-\x7e]+$/.test(token) ? token : null
+  if (strategy === 'custom') return customIn(token)
+  if (strategy !== 'basic') return WORD.test(token) ? token : null
   // Base64 has no colon, so it is clear which of the two it is.
   const base64 = token.includes(':') ? Buffer.from(token).toString('base64') : token
   const head = { headers: { authorization: `Basic ${base64}` } }
@@ -106,11 +145,13 @@ function withoutScheme({ headers, url }: RequestHead, headerName: string): Reque
   const name = headerName.toLowerCase()
   const value = headers[name]
   if (typeof value !== 'string') return { headers, url }
-  return { headers: { ...headers, [name]: value.replace(/^(?:Bearer|ApiKey)(?: +|$)/i, '') }, url }
+  return { headers: { ...headers, [name]: value.replace(SCHEME, '') }, url }
 }
 
-/** What is custom may have spaces, such as a signature of several fields. */
-function customIn({ strategy }: WebSocketAuth, value: string | readonly string[] | undefined): Presented {
-  if (strategy !== 'custom' || typeof value !== 'string') return null
-  return /^(?!Bearer\b|ApiKey\b)[\x20-\x7e]+$/i.test(value) ? value : null
+/** What is custom may have spaces, such as a signature of several fields; behind `Bearer` it is one word. */
+function customIn(text: string): Presented {
+  const token = text.trim()
+  const word = token.replace(SCHEME, '')
+  if (WORD.test(word)) return word
+  return word === token && WORDS.test(token) ? token : null
 }

@@ -48,7 +48,16 @@ export function errorFrame({ message, code, retryAfterMs }: ShownError): ErrorFr
 
 /** Anything that was thrown, as an error. */
 export function asError(thrown: unknown): Error {
-  return thrown instanceof Error ? thrown : new WebSocketError(String(thrown), { cause: thrown })
+  return thrown instanceof Error ? thrown : new WebSocketError(textOf(thrown), { cause: thrown })
+}
+
+/** There are values without a text, and some that throw when they are asked for it. */
+function textOf(thrown: unknown): string {
+  try {
+    return String(thrown)
+  } catch {
+    return 'Something was thrown that is no error.'
+  }
 }
 
 /** What is said of a message over the limit. */

@@ -44,7 +44,8 @@ export interface WebSocketMessage {
  * What is done with the connections of a path.
  *
  * What a member throws, or its promise rejects with, reaches `onError`, and the connection lives. Messages come in
- * order; a promise is not waited for before the next one, so that a later message can stop what an earlier one began.
+ * order; a promise is not waited for before the next one, so that a later message can stop what an earlier one began. Only
+ * where `maxPending` of them are out does the next message wait.
  */
 export interface WebSocketHandler {
   /** Somebody was let in. Nothing of theirs comes before. */
