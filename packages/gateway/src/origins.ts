@@ -10,10 +10,16 @@ export class Origins {
   readonly #allowed: AllowedOrigins
   readonly #isOpen: boolean
 
-  /** @param options - `isOpen`: nobody has to authenticate. */
-  constructor(options: { allowed: AllowedOrigins | undefined; isOpen: boolean }) {
-    this.#allowed = options.allowed ?? []
-    this.#isOpen = options.isOpen
+  /**
+   * @param options - `isOpen`: nobody has to authenticate.
+   * @throws TypeError where the list is none: a text would let in whatever is a part of it
+   */
+  constructor({ allowed = [], isOpen }: { allowed: AllowedOrigins | undefined; isOpen: boolean }) {
+    const isList = Array.isArray(allowed) && allowed.every((origin) => typeof origin === 'string')
+    if (allowed !== '*' && !isList)
+      throw new TypeError('"allowedOrigins" has to be a list of origins, or "*".')
+    this.#allowed = allowed
+    this.#isOpen = isOpen
   }
 
   /**

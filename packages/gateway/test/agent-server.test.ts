@@ -62,11 +62,6 @@ describe('a server of agents', () => {
       { config: { gateway: testGateway([]), auth: async () => null } },
       'no gateway',
     ],
-    [
-      'two managers at one path',
-      { config: { websocket: [new WebSocketConnectionManager(), new WebSocketConnectionManager()] } },
-      'Two connection managers serve "/ws"',
-    ],
   ])('is refused with %s', async (_title, options, message) => {
     const making = createServer({ echo }, options as AgentServerOptions)
     await expect(making).rejects.toThrow(message)
@@ -75,6 +70,14 @@ describe('a server of agents', () => {
 })
 
 describe('connection managers of a server', () => {
+  test('cannot have a path twice', async () => {
+    const managers = [new WebSocketConnectionManager(), new WebSocketConnectionManager()]
+    for (const manager of managers) manager.registerHandler('/ws', {})
+    const server = await createServer({ echo }, { config: { gateway: testGateway([]), websocket: managers } })
+    await expect(server.initialize()).rejects.toThrow(TypeError)
+    await server.stop()
+  })
+
   test('are at their own paths, serve agents, and are told of together', async () => {
     const gateway = testGateway([])
     const agents = new WebSocketConnectionManager({ maxConnections: 5 })

@@ -103,22 +103,12 @@ function assertNumbers(fields: Readonly<Record<string, unknown>>, min: number, m
   }
 }
 
-function assertWords({
-  path,
-  whenUserFull,
-  whenSlow,
-  allowedOrigins,
-}: Omit<ManagerSettings, 'limits'>): void {
+function assertWords({ path, whenUserFull, whenSlow }: Omit<ManagerSettings, 'limits'>): void {
   if (typeof path !== 'string' || !path.startsWith('/')) {
     throw new TypeError(`"path" has to begin with "/", got ${String(path)}.`)
   }
   assertOneOf({ whenUserFull }, ['reject', 'close-oldest'])
   assertOneOf({ whenSlow }, ['skip', 'close'])
-  // A text has `includes` too, which would take any part of it for an origin.
-  const isList = Array.isArray(allowedOrigins) && allowedOrigins.every((origin) => typeof origin === 'string')
-  if (allowedOrigins !== undefined && allowedOrigins !== '*' && !isList) {
-    throw new TypeError('"allowedOrigins" has to be a list of origins, or "*".')
-  }
 }
 
 function assertOneOf(fields: Readonly<Record<string, string>>, words: readonly string[]): void {

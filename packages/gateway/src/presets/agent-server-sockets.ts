@@ -23,16 +23,11 @@ export class ManagedSockets {
   readonly #servers = new Set<Server>()
   #isDraining = false
 
-  /** @throws TypeError where two of them serve the same path */
   constructor(managers: readonly WebSocketConnectionManager[]) {
-    const paths = managers.flatMap((manager) => manager.getPaths())
-    const twice = paths.find((path, index) => paths.indexOf(path) < index)
-    if (twice !== undefined) {
-      throw new TypeError(`Two connection managers serve "${twice}". Give one of them another "path".`)
-    }
     this.#managers = managers
   }
 
+  /** @throws TypeError where two of them have a handler for the same path */
   attach(server: Server): void {
     this.#servers.add(server)
     for (const manager of this.#managers) manager.attach(server)
@@ -56,9 +51,12 @@ export class ManagedSockets {
 
   health(): SocketsHealth {
     const managers = this.#managers
-    const paths = managers.flatMap((manager) =>
-      manager.getPaths().map((path) => [path, manager.getConnectionsByPath(path).length] as const),
-    )
+    const paths = new Map<string, number>()
+    for (const manager of managers) {
+      for (const path of manager.getPaths()) {
+        paths.set(path, (paths.get(path) ?? 0) + manager.getConnectionsByPath(path).length)
+      }
+    }
     return {
       status: this.#isDraining ? 'draining' : 'ok',
       connections: {
