@@ -19,7 +19,7 @@ const MAY_IMPORT = {
   'gateway/authenticators': ['gateway', 'protocol', 'agents'],
   'gateway/transports': ['gateway', 'protocol', 'protocol/*', 'agents'],
   'gateway/channels': ['gateway', 'protocol', 'protocol/*', 'agents'],
-  'gateway/manager': ['gateway', 'gateway/transports', 'protocol', 'agents'],
+  'gateway/manager': ['gateway', 'gateway/transports', 'protocol', 'protocol/*', 'agents'],
   'gateway/presets': ['gateway', 'gateway/*', 'protocol', 'protocol/*', 'agents', 'agents/*'],
   testkit: ['protocol', 'protocol/*', 'agents', 'agents/*', 'gateway', 'gateway/*'],
   'apps/gateway': [

@@ -120,7 +120,7 @@ test('on SIGTERM, who waits on a socket still gets the whole answer, and the pro
   const stopped = turnpike.stop('SIGTERM')
   expect(await until(chat, 'done')).toMatchObject({ finishReason: 'stop' })
   await until(managed, 'stream_complete')
-  expect(await until(idle, 'shutdown')).toMatchObject({ retryAfterMs: expect.any(Number) })
+  expect(await until(idle, 'error')).toMatchObject({ code: 'draining', retryAfterMs: expect.any(Number) })
   expect(await Promise.all([chat.closed, idle.closed])).toEqual([expect.any(Number), 1012])
   await managed.closed
   await stopped

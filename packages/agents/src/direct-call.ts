@@ -24,7 +24,8 @@ export async function* runDirectCall(
   const toolCallId = randomUUID()
   const checked = await checkDirectCall(caller, { toolCallId, tool, args })
   yield { type: 'tool-call-start', toolCallId, tool }
-  yield { type: 'tool-call-args', toolCallId, tool, delta: JSON.stringify(args), args }
+  // In one piece, so there is nothing to show before it is complete.
+  yield { type: 'tool-call-args', toolCallId, tool, delta: '', args }
   try {
     yield { type: 'tool-call-result', toolCallId, tool, result: await caller.execute(checked) }
     return {}

@@ -1,5 +1,5 @@
 import type { BackgroundOperation } from '@turnpike/agents'
-import type { EventOf } from '@turnpike/protocol'
+import type { EventOf, EventPayload } from '@turnpike/protocol'
 import { Background } from './background.ts'
 
 type Update = EventOf<'run-update'>['background']
@@ -56,4 +56,11 @@ export class BackgroundOperations {
   cancel(): void {
     for (const operation of [...this.#going.keys()]) operation.cancel()
   }
+}
+
+/** The event that tells how an operation is. */
+export function updateOf(
+  background: EventOf<'run-update'>['background'],
+): EventPayload & { type: 'run-update' } {
+  return { type: 'run-update', background }
 }

@@ -1,5 +1,5 @@
 import type { RunOutcome } from '@turnpike/agents'
-import { type EventPayload, GatewayError } from '@turnpike/protocol'
+import { type EventPayload, type Usage, GatewayError } from '@turnpike/protocol'
 import type { RunRecorder } from './run-recorder.ts'
 
 type FinishReason = 'cancelled' | 'interrupted' | NonNullable<RunOutcome['finishReason']>
@@ -21,4 +21,9 @@ export function failureOf(agent: string, error: unknown): EventPayload & { type:
       : new GatewayError('agent-failed', 'The agent failed.', { cause: error })
   const { code, message } = shown
   return { type: 'error', agent, error: { code, message } }
+}
+
+/** Whether a model has reported anything. */
+export function isSomething({ inputTokens, outputTokens }: Usage): boolean {
+  return inputTokens + outputTokens > 0
 }

@@ -3,24 +3,22 @@ import { type RemoteTools, inRun } from '@turnpike/agents/host'
 import {
   type AgentEvent,
   type CancelStatus,
-  type EventOf,
   type EventPayload,
   type Message,
-  type Usage,
   GatewayError,
 } from '@turnpike/protocol'
 import type { ThreadRef } from './thread-ref.ts'
 import type { ApprovalDesk } from './approvals.ts'
 import { checkAgentEvent, checkOutcome } from './agent-events.ts'
 import { pullAgent } from './agent-pull.ts'
-import { BackgroundOperations } from './background-operations.ts'
+import { BackgroundOperations, updateOf } from './background-operations.ts'
 import { frozen } from './frozen.ts'
 import { RunApprovals } from './run-approvals.ts'
 import { createRunContext } from './run-context.ts'
 import { RunJournal, type RunJournalOptions } from './run-journal.ts'
 import type { RunObserver } from './run-observer.ts'
 import { type Progress, RunRecorder } from './run-recorder.ts'
-import { failureOf, finishOf } from './run-terminal.ts'
+import { failureOf, finishOf, isSomething } from './run-terminal.ts'
 import { type TurnInput, isSendersFault, takeTurn } from './run-turn.ts'
 import type { ApprovalRecord, RunChange, RunRecord, Store } from './store.ts'
 import type { EventDraft } from './thread-window.ts'
@@ -491,12 +489,4 @@ export class Run {
     this.#stopTimer()
     this.#stopTimer = this.#options.wheel.schedule(delayMs, task)
   }
-}
-
-function isSomething({ inputTokens, outputTokens }: Usage): boolean {
-  return inputTokens + outputTokens > 0
-}
-
-function updateOf(background: EventOf<'run-update'>['background']): EventPayload & { type: 'run-update' } {
-  return { type: 'run-update', background }
 }

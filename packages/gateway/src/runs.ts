@@ -223,7 +223,8 @@ export class Runs {
     const approvals = await store.approvals.ofRun(thread.owner, id)
     // Brings the messages that are open into the log.
     const { messages } = await log.snapshot(thread)
-    const run = this.#make(record, { created: Promise.resolve() })
+    const findAgent = (name?: string): Runnable | undefined => this.#findAgain(name)
+    const run = this.#make(record, { created: Promise.resolve(), findAgent })
     if (state !== 'queued' && state !== 'parked') return run.lose(approvals)
     const place = this.#join(this.#laneOf(thread), run, 'enqueue')
     const status = place === 'active' ? 'started' : 'queued'
@@ -319,6 +320,17 @@ export class Runs {
     return run
   }
 
+  /**
+   * The agent of a run of an earlier process, of which only the name is known: where wires have several of that name, none
+   * of them is asked what may have been meant for another.
+   */
+  #findAgain(name?: string): Runnable | undefined {
+    const found = [this.#options.findAgent, ...this.#finders].flatMap((find) => find(name) ?? [])
+    if (new Set(found).size <= 1) return found[0]
+    this.#options.logger.error({ agent: name }, 'several agents have the name of a run that was left')
+    return undefined
+  }
+
   #findAgent(name?: string): Runnable | undefined {
     const served = this.#options.findAgent(name)
     if (served) return served
@@ -393,6 +405,8 @@ export class Runs {
       else await this.#begin(run)
     } catch (error) {
       logger.error({ runId: run.id, error }, 'a run that waited could not begin')
+      // Nothing else frees its thread, and its place among its sender's.
+      await run.fail(error).catch(() => {})
     }
   }
 

@@ -44,6 +44,8 @@ interface Following {
 export interface Outcome {
   readonly answer: Answer & { ok: true }
   readonly begin?: () => void
+  /** Settles when the run that a message came to has ended. */
+  readonly ended?: Promise<unknown>
 }
 
 /**
@@ -152,6 +154,7 @@ export class Session {
     const { thread, runId, status } = sent
     return {
       answer: { ok: true, threadId: thread.id, runId, status },
+      ended: sent.ended,
       begin: () =>
         this.#followRun(sent, { reasoning: payload.reasoning ?? false, onRunEnd, retell: settings.retell }),
     }

@@ -4,6 +4,8 @@ import type { Framing } from './link.ts'
 
 const FIRST_PAGE_BYTES = 4_096
 const PAGE_BYTES = 65_536
+/** A page is let go of as a whole, also where its reader gets to see nothing of what it stands for. */
+const PAGE_EVENTS = 1_024
 
 /** How one kind of reader gets its bytes: what is said, how it is written, and whether reasoning is part of it. */
 export interface Encoding {
@@ -130,8 +132,10 @@ export class Slab {
 
   #pageWith(room: number, firstSeq: number): Page {
     const last = this.#pages.at(-1)
-    if (last && last.buffer.length - (last.ends.at(-1) ?? 0) >= room) return last
-    const grown = last ? Math.min(PAGE_BYTES, last.buffer.length * 4) : FIRST_PAGE_BYTES
+    const used = last?.ends.at(-1) ?? 0
+    const isFull = last !== undefined && last.buffer.length - used < room
+    if (last && !isFull && last.ends.length < PAGE_EVENTS) return last
+    const grown = isFull ? Math.min(PAGE_BYTES, last.buffer.length * 4) : Math.max(FIRST_PAGE_BYTES, used)
     const page: Page = {
       buffer: Buffer.allocUnsafeSlow(Math.max(grown, room)),
       firstSeq,

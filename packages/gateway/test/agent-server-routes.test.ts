@@ -3,7 +3,7 @@ import { createAgent, defineTool } from '@turnpike/agents'
 import { demoModel } from '@turnpike/agents/demo'
 import { type ServerRoute, createServer } from '@turnpike/gateway'
 import { GatewayError } from '@turnpike/protocol'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { bearer, echo, post, serveAgents, tokensAreNames } from './agent-server-harness.ts'
 import { recordingLogger, testGateway } from './harness.ts'
@@ -281,4 +281,39 @@ test('agents are called from routes: whole, in pieces, and by a tool', async () 
   const { count } = (await (await fetch(`${server.url}/words`)).json()) as { count: number }
   expect(count).toBeGreaterThan(1)
   expect(await (await fetch(`${server.url}/sums`)).json()).toBe(3)
+})
+
+test('a body that is no JSON is the client’s mistake', async () => {
+  const logger = recordingLogger()
+  await using server = await serveAgents({ gateway: testGateway([], { logger }) })
+  server.registerRoute({ method: 'POST', path: '/texts', handler: (c) => c.req.json() })
+  const refused = await fetch(`${server.url}/texts`, { method: 'POST', body: '{"text":' })
+  expect(refused.status).toBe(400)
+  expect(await refused.json()).toMatchObject({ error: { code: 'invalid-frame' } })
+  expect(await (await post(`${server.url}/texts`, { text: 'hi' })).json()).toEqual({ text: 'hi' })
+  expect(logger.errors).toEqual([])
+})
+
+test.each([0, 2])('a stream that breaks off after %i pieces tells nothing of why', async (pieces) => {
+  const logger = recordingLogger()
+  await using server = await serveAgents({ gateway: testGateway([], { logger }) })
+  const told = vi.spyOn(console, 'error').mockImplementation(() => {})
+  server.registerRoute({
+    method: 'GET',
+    path: '/broken',
+    handler() {
+      const words = async function* (): AsyncGenerator<Uint8Array> {
+        for (let piece = 0; piece < pieces; piece++) yield new TextEncoder().encode('word ')
+        throw new Error('password=hunter2')
+      }
+      return new Response(ReadableStream.from(words()))
+    },
+  })
+  const text = await fetch(`${server.url}/broken`)
+    .then((response) => response.text())
+    .catch(String)
+  expect(text).not.toContain('hunter2')
+  expect(String(told.mock.calls)).not.toContain('hunter2')
+  expect(logger.errors).toMatchObject([{ error: { message: 'password=hunter2' } }])
+  told.mockRestore()
 })

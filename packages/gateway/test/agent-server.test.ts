@@ -162,10 +162,28 @@ describe('the life of a server', () => {
     run.end()
     const told = (await client.inbox.until((frame) => isOf(frame, 'response'))) as { type: string }[]
     expect(told.at(-1)).toMatchObject({ content: 'Whole.' })
-    await idle.inbox.until((frame) => isOf(frame, 'shutdown'))
+    await idle.inbox.until((frame) => isOf(frame, 'error'))
     expect(await idle.closed).toMatchObject({ code: 1012 })
     await stopping
     await expect(fetch(server.url)).rejects.toThrow()
+  })
+
+  test('stop lets requests end where the gateway is somebody else’s, too, and takes no new ones', async () => {
+    const gateway = testGateway([])
+    const agent = puppetAgent('puppet')
+    const server = await serveAgents({ gateway }, { agent })
+    const answer = post(`${server.url}/v1/chat/agent`, { message: 'hi' })
+    const run = await agent.nextRun()
+    const stopping = server.stop()
+    expect((await fetch(`${server.url}/readyz`)).status).toBe(503)
+    const refused = await post(`${server.url}/v1/chat/agent`, { message: 'more' })
+    expect(await refused.json()).toMatchObject({ error: { code: 'draining' } })
+    await run.say('Whole.')
+    run.end()
+    expect(await (await answer).json()).toMatchObject({ text: 'Whole.' })
+    await stopping
+    expect(gateway.isDraining).toBe(false)
+    await gateway.drain(0)
   })
 
   test('stop drains the gateway that is its own: a run may end', async () => {

@@ -73,6 +73,26 @@ describe('who somebody is', () => {
   })
 })
 
+test('a stranger who says nothing to a gateway that wants a credential does not stay', async () => {
+  const gateway = testGateway([], { authenticate: async () => null, limits: { earlyMs: 50 } })
+  await using served = await serveAgents(countingAgent(), { gateway })
+  await using client = await served.connect()
+  expect(await until(client, 'error')).toMatchObject([{ code: 'auth-timeout' }])
+  expect(await client.closed).toMatchObject({ code: 4408 })
+})
+
+test('a user who is named by the first message is who asks, and not who was there before', async () => {
+  const auth = { strategy: 'bearer' as const, required: false, validate: async (id: string) => ({ id }) }
+  await using served = await serveAgents(countingAgent(), { auth })
+  await using client = await served.connect()
+  client.send({ type: 'auth', token: 'ada' })
+  client.send({ type: 'generate', payload: { prompt: 'to 1', options: { sessionId: 's' } } })
+  await until(client, 'response')
+  const { access, sessions } = served.gateway
+  expect(await access.threadToRead({ id: 'ada' }, 's')).toMatchObject({ owner: 'ada' })
+  expect(sessions.list({ id: 'ada' })).toHaveLength(1)
+})
+
 describe('what is wrong', () => {
   test.each([
     ['no JSON', 'hello', 'invalid-frame'],
@@ -160,22 +180,54 @@ describe('connections', () => {
     await served.manager.closeAll()
   })
 
+  test('that say nothing are told, too, when the gateway goes', async () => {
+    const served = await serveAgents(countingAgent())
+    await using client = await served.connect()
+    await client.inbox.next()
+    await served.gateway.drain(0)
+    expect(await until(client, 'error')).toMatchObject([{ code: 'draining' }])
+    expect(await client.closed).toMatchObject({ code: 1012 })
+    await served.manager.closeAll()
+  })
+
   test('one more than the gateway takes is told so, and closed', async () => {
     const gateway = testGateway([], { limits: { connections: 1 } })
     await using served = await serveAgents(countingAgent(), { gateway })
     await using first = await served.connect()
-    first.send({ type: 'generate', payload: { prompt: 'to 1' } })
-    await until(first, 'response')
+    await first.inbox.next()
     await using second = await served.connect()
-    second.send({ type: 'generate', payload: { prompt: 'to 1' } })
     expect(await until(second, 'error')).toMatchObject([{ code: 'too-many-connections' }])
     expect(await second.closed).toMatchObject({ code: 4513 })
+  })
+
+  test('a socket of another framework that was sent away is sent away once, and is served no more', async () => {
+    const gateway = testGateway([], {
+      authenticate: async (token) => (token === 'good' ? { id: 'ada' } : null),
+    })
+    const manager = new WebSocketConnectionManager({ pingInterval: 0 })
+    manager.registerHandler('/ws', createAgentWebSocketHandler(countingAgent(), { gateway }))
+    const socket = new ForeignSocket()
+    const { id } = manager.handleConnection(socket, '/ws')
+    const say = (message: object): void => manager.handleMessage(id, JSON.stringify(message), false)
+    say({ type: 'auth', token: 'bad' })
+    await socket.until('error')
+    const told = socket.told.length
+    for (let times = 0; times < 3; times++) say({ type: 'auth', token: 'good' })
+    say({ type: 'generate', payload: { prompt: 'to 1' } })
+    await new Promise(setImmediate)
+    expect(socket.told).toHaveLength(told)
+    expect(gateway.runs.count()).toMatchObject({ running: 0, queued: 0 })
+    manager.handleClose(id, 4401, '')
+    await gateway.drain(0)
   })
 
   test('a socket of another framework works as well, and is waited for', async () => {
     const gateway = testGateway([], { limits: { highWaterBytes: 65_536 } })
     const manager = new WebSocketConnectionManager({ pingInterval: 0 })
-    manager.registerHandler('/ws', createAgentWebSocketHandler(countingAgent('counter', 100_000), { gateway }))
+    manager.registerHandler(
+      '/ws',
+      createAgentWebSocketHandler(countingAgent('counter', 100_000), { gateway }),
+    )
     const socket = new ForeignSocket()
     const { id } = manager.handleConnection(socket, '/ws')
     manager.handleMessage(id, JSON.stringify({ type: 'stream', payload: { prompt: 'to 30000' } }), false)

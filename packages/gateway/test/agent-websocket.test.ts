@@ -136,6 +136,55 @@ describe('a client', () => {
     expect(inputs[1]?.history.map(({ role }) => role)).toEqual(['user', 'assistant'])
   })
 
+  test('stops what it began long ago, and may name what has just ended', async () => {
+    const gateway = testGateway([], { limits: { frameBurst: 1_000 } })
+    const agents = { slow: endlessAgent('slow'), counter: countingAgent() }
+    await using served = await serveAgents(agents, { gateway })
+    await using client = await served.connect()
+    client.send({ type: 'stream', payload: { prompt: 'wait', requestId: 'long' } })
+    await until(client, 'stream_start')
+    const options = { agent: 'counter', sessionId: 'other' }
+    for (let requestId = 0; requestId < 300; requestId++) {
+      client.send({ type: 'generate', payload: { prompt: 'to 1', options, requestId } })
+      await until(client, 'response')
+    }
+    client.send({ type: 'cancel', payload: { requestId: 299 } })
+    client.send({ type: 'cancel', payload: { requestId: 'long' } })
+    expect(await until(client, 'stream_complete', 'error')).toMatchObject([
+      { requestId: 'long', finishReason: 'cancelled' },
+    ])
+  })
+
+  test('loses nothing of a request by another one of its id that is refused', async () => {
+    await using served = await serveAgents({ slow: endlessAgent('slow') })
+    await using client = await served.connect()
+    client.send({ type: 'stream', payload: { prompt: 'wait', requestId: 1 } })
+    await until(client, 'stream_start')
+    client.send({ type: 'stream', payload: { prompt: 'x', requestId: 1, options: { agent: 'nobody' } } })
+    expect(await until(client, 'error')).toMatchObject([{ requestId: 1, code: 'unknown-agent' }])
+    client.send({ type: 'cancel', payload: { requestId: 1 } })
+    expect(await until(client, 'stream_complete', 'error')).toMatchObject([{ finishReason: 'cancelled' }])
+  })
+
+  test('is told what was decided, also where it decides too late or for another connection', async () => {
+    await using served = await serveAgents(parkingAgent())
+    await using client = await served.connect()
+    await using other = await served.connect()
+    client.send({ type: 'generate', payload: { prompt: 'x', requestId: 1 } })
+    const [pending] = await until(client, 'approval_pending')
+    const approvalId = pending?.['approvalId']
+    for (const approved of [true, false]) {
+      other.send({ type: 'approve', payload: { approvalId, approved, requestId: 1 } })
+      expect(await until(other, 'approval_resolved')).toEqual([
+        { type: 'approval_resolved', approvalId, approved: true },
+      ])
+    }
+    other.send({ type: 'approve', payload: { approvalId: 'none', approved: true, requestId: 1 } })
+    expect(await until(other, 'error')).toEqual([
+      { type: 'error', error: expect.any(String), code: 'unknown-approval' },
+    ])
+  })
+
   test('is asked for approval, and approves', async () => {
     await using served = await serveAgents(parkingAgent())
     await using client = await served.connect()
@@ -145,6 +194,7 @@ describe('a client', () => {
     const approvalId = pending?.['approvalId']
     client.send({ type: 'approve', payload: { approvalId, approved: true } })
     expect(await until(client, 'response')).toMatchObject([
+      { type: 'approval_resolved', approvalId, approved: true },
       { type: 'approval_resolved', approvalId, approved: true, requestId: 1 },
       { type: 'response', content: 'asked. x=true' },
     ])

@@ -1,5 +1,5 @@
 import { type RunOutcome, type Runnable, defineAgent } from '@turnpike/agents'
-import { type Gateway, ANONYMOUS, threadRef } from '@turnpike/gateway'
+import { type Gateway, type Store, ANONYMOUS, threadRef } from '@turnpike/gateway'
 import { sqliteStore } from '@turnpike/gateway/sqlite-store'
 import { puppetAgent } from '@turnpike/testkit'
 import { expect, test } from 'vitest'
@@ -155,6 +155,55 @@ test('a run that waited while its sender’s tokens were used up does not begin'
   await gateway.runs.cancel(ANONYMOUS.id, other.runId)
 })
 
+test('a run that cannot be begun when its turn has come ends, and frees its thread and its sender’s place', async () => {
+  const agent = puppetAgent('agent')
+  const store = sqliteStore()
+  let isBusy = false
+  const update: typeof store.runs.update = async (...given) => {
+    if (isBusy && given[1].state === 'running') {
+      isBusy = false
+      throw new Error('The database is locked.')
+    }
+    return store.runs.update(...given)
+  }
+  const options = { store: withRuns(store, { update }), limits: { userRuns: 1 } }
+  await using gateway = closing(testGateway([agent], options))
+  const ada = { id: 'ada' }
+  const send = (runId: string): Promise<Sent> =>
+    gateway.runs.send({ principal: ada, thread: threadRef(ada, 't'), payload: { message: runId, runId } })
+  await send('one')
+  const second = await send('two')
+  await send('three')
+  isBusy = true
+  ;(await agent.nextRun()).end()
+  await second.ended
+  expect((await agent.nextRun()).input.text).toBe('three')
+})
+
+test('a run that was left is not begun by an agent that only has the same name', async () => {
+  const store = durableStore()
+  const [free, pro] = [puppetAgent('assistant'), puppetAgent('assistant')]
+  const findPro = (name?: string): Runnable | undefined => (name === 'assistant' ? pro : undefined)
+  const send = (gateway: Gateway, runId: string): Promise<Sent> =>
+    gateway.runs.send({
+      principal: ANONYMOUS,
+      thread: threadRef(ANONYMOUS, 't'),
+      payload: { message: 'hi', agent: 'assistant', runId },
+      findAgent: findPro,
+    })
+  const first = testGateway([free], { store })
+  first.runs.alsoFind(findPro)
+  await send(first, 'one')
+  await send(first, 'two')
+  await pro.nextRun()
+  await first.drain(0)
+  await using second = closing(testGateway([free], { store }))
+  second.runs.alsoFind(findPro)
+  await second.open()
+  await expect.poll(async () => (await store.runs.find(ANONYMOUS.id, 'two'))?.state).toBe('failed')
+  expect(await store.runs.answer(ANONYMOUS.id, 'two')).toMatchObject({ error: { code: 'unknown-agent' } })
+})
+
 test('a message that was on its way when the server began to leave is refused, and nothing of it is done', async () => {
   const agent = puppetAgent('agent')
   const store = sqliteStore()
@@ -165,14 +214,7 @@ test('a message that was on its way when the server began to leave is refused, a
     await answer.promise
     return store.runs.usage(...given)
   }
-  const runs = new Proxy(store.runs, {
-    get(target, name) {
-      if (name === 'usage') return usage
-      const member: unknown = Reflect.get(target, name)
-      return typeof member === 'function' ? member.bind(target) : member
-    },
-  })
-  const gateway = testGateway([agent], { budget: { runsPerMinute: 5 }, store: { ...store, runs } })
+  const gateway = testGateway([agent], { budget: { runsPerMinute: 5 }, store: withRuns(store, { usage }) })
   const sent = sendFor(gateway, 'y', { thread: 'a' })
   await asked.promise
   const drained = gateway.drain(0)
@@ -181,6 +223,17 @@ test('a message that was on its way when the server began to leave is refused, a
   await drained
   expect(gateway.runs.count()).toEqual({ running: 0, queued: 0, parked: 0 })
 })
+
+/** A store some of whose methods are others. */
+function withRuns(store: Store, others: Partial<Store['runs']>): Store {
+  const runs = new Proxy(store.runs, {
+    get(target, name) {
+      const member: unknown = Reflect.get(others, name) ?? Reflect.get(target, name)
+      return typeof member === 'function' ? member.bind(target) : member
+    },
+  })
+  return { ...store, runs }
+}
 
 function closing(gateway: Gateway): Gateway & AsyncDisposable {
   return Object.assign(gateway, { [Symbol.asyncDispose]: () => gateway.drain(0) })

@@ -1,4 +1,5 @@
-import type { Attachment, Framing, Link } from '../link.ts'
+import type { Frame } from '@turnpike/protocol/wire'
+import { type Attachment, type Framing, type Link, bytesOf } from '../link.ts'
 import type { Channel } from './channel.ts'
 import { channelOf } from './remembered-peers.ts'
 import type { WebSocketConnection } from './websocket-handler.ts'
@@ -31,6 +32,11 @@ export class ConnectionLink implements Link {
       this.#isWatched = false
       this.#attachment?.drained()
     })
+  }
+
+  /** Writes a frame that is no event. */
+  say(frame: Frame): void {
+    this.write(bytesOf(this.framing, [frame]))
   }
 
   /** The manager paces what a connection sends. */

@@ -2,6 +2,7 @@ import type { Principal } from '@turnpike/agents'
 import { GatewayError } from '@turnpike/protocol'
 import { type Context, type MiddlewareHandler, Hono } from 'hono'
 import type { Gateway } from '../gateway.ts'
+import type { Logger } from '../logger.ts'
 import { type Env, principalOf } from '../transports/http-input.ts'
 import { withBodyOf } from './agent-server-body.ts'
 import { type PathShape, comparePaths, covers, pathShapeOf } from './agent-server-path.ts'
@@ -118,7 +119,7 @@ export class RegisteredRoutes {
   }
 
   async #call({ handler }: RegisteredRoute, c: Context<RouteEnv>): Promise<Response> {
-    const answer = answerOf(handler, c)
+    const answer = answerOf(handler, c, this.#gateway.logger)
     this.#pending.add(answer)
     try {
       return await answer
@@ -128,13 +129,45 @@ export class RegisteredRoutes {
   }
 }
 
-async function answerOf(handler: ServerRoute['handler'], c: Context<RouteEnv>): Promise<Response> {
+async function answerOf(
+  handler: ServerRoute['handler'],
+  c: Context<RouteEnv>,
+  logger: Logger,
+): Promise<Response> {
+  const read = c.req.json.bind(c.req)
+  c.req.json = () => read().catch(asBadBody)
   const result = await settled(() => handler(c))
-  if (result instanceof Response) return result
+  if (result instanceof Response) return withSafeBody(result, logger)
   if (result === undefined) return c.body(null, 204)
   const json: string | undefined = JSON.stringify(result)
   if (json === undefined) throw new TypeError('What a route answers has to be a Response or JSON.')
   return c.body(json, { headers: { 'content-type': 'application/json' } })
+}
+
+/** @throws GatewayError `invalid-frame` where the body is no JSON: that is the client's mistake */
+function asBadBody(error: unknown): never {
+  if (!(error instanceof SyntaxError)) throw error
+  throw new GatewayError('invalid-frame', 'The body is not JSON.', { cause: error })
+}
+
+/** What breaks off in the middle of an answer is logged: whoever gets it would be told, by some servers, the error itself. */
+function withSafeBody(response: Response, logger: Logger): Response {
+  if (!response.body) return response
+  const reader = response.body.getReader()
+  const body = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      try {
+        const { done, value } = await reader.read()
+        if (done) controller.close()
+        else controller.enqueue(value)
+      } catch (error) {
+        logger.error({ error }, 'the answer of a route broke off')
+        controller.error(new GatewayError('internal', 'The answer broke off.'))
+      }
+    },
+    cancel: (reason) => reader.cancel(reason),
+  })
+  return new Response(body, response)
 }
 
 /** Hono lets nothing but errors reach its handlers of errors. */

@@ -13,6 +13,7 @@ import { ManagedSockets } from './agent-server-sockets.ts'
 import { ChatAgents, type ServedAgents } from './chat-agents.ts'
 import { type ChatServer, registerChatServer } from './chat-server.ts'
 import { addChatRoutes, addHealthRoutes } from './http-service-routes.ts'
+import { OpenAnswers } from './open-answers.ts'
 import { type Machine, type MachineOptions, machineOf } from './machine.ts'
 
 /** How long runs and requests may go on when the server stops. */
@@ -98,6 +99,7 @@ class HonoAgentServer implements AgentServer {
   readonly #parts: Parts
   readonly #routes: RegisteredRoutes
   readonly #onClose: ChatServer['onClose'] = new Set()
+  readonly #answers = new OpenAnswers()
   #initialized: Promise<void> | undefined
   #started: Promise<string> | undefined
   #stopped: Promise<void> | undefined
@@ -142,7 +144,7 @@ class HonoAgentServer implements AgentServer {
   }
 
   addRoutesTo(app: Hono<Env>): void {
-    addChatRoutes(app, { gateway: this.gateway, agents: this.#parts.served, onClose: this.#onClose })
+    addChatRoutes(app, { gateway: this.gateway, agents: this.#parts.served, answers: this.#answers })
     this.#addSocketHealth(app)
   }
 
@@ -154,8 +156,8 @@ class HonoAgentServer implements AgentServer {
     const { basePath, served } = this.#parts
     const { gateway } = this
     const app = new Hono<Env>()
-    addHealthRoutes(app, gateway)
-    addChatRoutes(app, { gateway, agents: served, onClose: this.#onClose })
+    addHealthRoutes(app, gateway, this.#answers)
+    addChatRoutes(app, { gateway, agents: served, answers: this.#answers })
     this.#addSocketHealth(app)
     app.get('/openapi.json', async (c) => {
       await principalOf(c, gateway)
@@ -191,12 +193,17 @@ class HonoAgentServer implements AgentServer {
     // What has begun to listen does so before it is closed.
     await this.#started?.catch(() => {})
     sockets.refuse()
-    const outcomes = await Promise.allSettled([this.#routes.close(graceMs), machine.release(graceMs)])
+    const outcomes = await Promise.allSettled([
+      this.#routes.close(graceMs),
+      this.#answers.close(graceMs),
+      machine.release(graceMs),
+    ])
     try {
       await sockets.drain(windowMs === undefined ? {} : { windowMs })
     } finally {
       const reason = new GatewayError('draining', 'The server is shutting down.')
       for (const leave of this.#onClose) leave(reason)
+      this.#answers.dismiss(reason)
       await closeServer(this.server)
     }
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason

@@ -1,9 +1,10 @@
-import { GatewayError } from '@turnpike/protocol'
+import { type PayloadOf, GatewayError } from '@turnpike/protocol'
 import {
   type AgentRequest,
   agentSocketDialect,
   agentSocketRefusal,
   readAgentSocketRequest,
+  resolvedFrame,
   runIdOf,
 } from '@turnpike/protocol/agent-websocket'
 import { type Request, decodeCommand } from '@turnpike/protocol/wire'
@@ -12,98 +13,116 @@ import type { Gateway } from '../gateway.ts'
 import { ConnectionLink } from '../manager/connection-link.ts'
 import type { WebSocketConnection } from '../manager/websocket-handler.ts'
 import type { SendSettings } from '../run-requests.ts'
-import type { Session } from '../session.ts'
+import type { Outcome, Session } from '../session.ts'
 import type { ChatAgents } from './chat-agents.ts'
 import { executeMakingRoom } from './making-room.ts'
 
-/** Requests of a connection that can still be named, the latest ones. */
-const NAMED_REQUESTS = 256
+/** Requests of a connection that are known to have ended, the latest ones. */
+const ENDED_REQUESTS = 256
 
 export interface AgentSocketOptions {
   readonly gateway: Gateway
   readonly agents: ChatAgents
-  readonly onEnd: () => void
 }
 
 /** One client of the agent handler: any number of requests in flight, each a run. */
 export class AgentSocket {
+  /** Who it was taken for; undefined where nobody has said so. */
+  readonly user: WebSocketConnection['user']
   readonly #agents: ChatAgents
   /** A session of this connection's own is called like it, for requests that name none. */
   readonly #id: string
-  readonly #connection: Connection
-  /** The runs of requests by what the client calls these. */
-  readonly #runs = new Map<string | number, string>()
+  readonly #link: ConnectionLink
+  /** Absent where the gateway did not take it. */
+  readonly #connection: Connection | undefined
+  /** The runs of requests that go on, by what the client calls these. */
+  readonly #going = new Map<string | number, string>()
+  /** Requests that are through: to cancel one that has just ended is no mistake. */
+  readonly #ended = new Set<string | number>()
   #count = 0
 
-  private constructor(
-    connection: WebSocketConnection,
-    link: ConnectionLink,
-    { gateway, agents, onEnd }: AgentSocketOptions,
-  ) {
+  /** Takes a connection; one that the gateway does not take is told so, and closed. */
+  constructor(connection: WebSocketConnection, { gateway, agents }: AgentSocketOptions) {
     const { id, user } = connection
     this.#id = id
+    this.user = user
     this.#agents = agents
-    this.#connection = gateway.accept(link, agentSocketDialect(id), {
-      ...(user && { admitted: { principal: user } }),
-      commands: (request, session) => this.#carryOut(request, session),
-      onEnd,
-    })
-    link.attach(this.#connection)
-  }
-
-  /** Takes a connection; one that the gateway does not take is told so, and closed. */
-  static open(connection: WebSocketConnection, options: AgentSocketOptions): AgentSocket | undefined {
-    const link = new ConnectionLink(connection)
+    this.#link = new ConnectionLink(connection)
     try {
-      options.gateway.assertRoom()
-      return new AgentSocket(connection, link, options)
+      gateway.assertRoom()
+      this.#connection = gateway.accept(this.#link, agentSocketDialect(id), {
+        ...(user && { admitted: { principal: user } }),
+        commands: (request, session) => this.#carryOut(request, session),
+      })
+      this.#link.attach(this.#connection)
     } catch (error) {
       if (!(error instanceof GatewayError)) throw error
-      connection.socket.send(agentSocketRefusal(error.toJSON()).json)
-      link.close(error.row.close ?? 4500, error.code)
-      return undefined
+      this.#link.say(agentSocketRefusal(error.toJSON()))
+      this.#link.close(error.row.close ?? 4500, error.code)
     }
   }
 
   receive(text: string): void {
-    this.#connection.receive(text)
+    this.#connection?.receive(text)
   }
 
   malformed(reason: string): void {
-    this.#connection.malformed(reason)
+    this.#connection?.malformed(reason)
   }
 
   closed(): void {
-    this.#connection.closed()
+    this.#connection?.closed()
   }
 
   async #carryOut({ command, payload }: Request, session: Session): Promise<Handled> {
     const asked = readAgentSocketRequest(command, payload)
-    if (asked.kind === 'approve') return session.execute({ name: 'approval.resolve', payload: asked.payload })
-    if (asked.kind !== 'cancel') return this.#run(asked, session)
-    const runId = this.#runs.get(asked.requestId)
-    if (runId === undefined) throw new GatewayError('unknown-run', 'There is no request of that id.')
-    return session.execute({ name: 'run.cancel', payload: { runId } })
+    if (asked.kind === 'approve') return this.#approve(asked.payload, session)
+    if (asked.kind === 'cancel') return this.#cancel(asked.requestId, session)
+    return this.#run(asked, session)
   }
 
-  #run({ kind, requestId, payload, settings, toolCall }: AgentRequest, session: Session): Promise<Handled> {
+  async #approve(payload: PayloadOf<'approval.resolve'>, session: Session): Promise<Handled> {
+    const { answer } = await session.execute({ name: 'approval.resolve', payload })
+    if ('approved' in answer) this.#link.say(resolvedFrame(payload.approvalId, answer.approved))
+    return { answer: undefined }
+  }
+
+  async #cancel(requestId: string | number, session: Session): Promise<Handled> {
+    const runId = this.#going.get(requestId)
+    if (runId !== undefined) return session.execute({ name: 'run.cancel', payload: { runId } })
+    if (!this.#ended.has(requestId)) {
+      const error = new GatewayError('unknown-run', 'There is no request of that id.')
+      this.#link.say(agentSocketRefusal(error.toJSON(), requestId))
+    }
+    return { answer: undefined }
+  }
+
+  async #run(request: AgentRequest, session: Session): Promise<Handled> {
+    const { kind, requestId, payload, settings, toolCall } = request
     const runId = runIdOf(this.#id, { number: ++this.#count, kind, requestId })
     const send = decodeCommand('thread.send', { threadId: this.#id, ...payload, runId })
     if (send.name !== 'thread.send') throw new TypeError('A request has to come to a run.')
-    if (requestId !== undefined) this.#name(requestId, runId)
     const sent: SendSettings = {
       findAgent: this.#agents.find,
       ...(settings && Object.keys(settings).length > 0 && { settings }),
       ...(toolCall && { toolCall }),
     }
-    return executeMakingRoom(session, send, sent)
+    const outcome = await executeMakingRoom(session, send, sent)
+    if (requestId !== undefined) this.#name(requestId, runId, outcome)
+    return outcome
   }
 
   /** A name that is used again is the later request's. */
-  #name(requestId: string | number, runId: string): void {
-    this.#runs.delete(requestId)
-    this.#runs.set(requestId, runId)
-    const [oldest] = this.#runs.keys()
-    if (this.#runs.size > NAMED_REQUESTS && oldest !== undefined) this.#runs.delete(oldest)
+  #name(requestId: string | number, runId: string, { ended = Promise.resolve() }: Outcome): void {
+    this.#ended.delete(requestId)
+    this.#going.set(requestId, runId)
+    const forget = (): void => {
+      if (this.#going.get(requestId) !== runId) return
+      this.#going.delete(requestId)
+      this.#ended.add(requestId)
+      const [oldest] = this.#ended
+      if (this.#ended.size > ENDED_REQUESTS && oldest !== undefined) this.#ended.delete(oldest)
+    }
+    ended.then(forget, forget)
   }
 }

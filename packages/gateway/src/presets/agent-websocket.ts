@@ -1,7 +1,7 @@
 import { connectedFrame } from '@turnpike/protocol/agent-websocket'
 import type { Gateway } from '../gateway.ts'
 import { WebSocketError } from '../manager/websocket-error.ts'
-import type { WebSocketHandler } from '../manager/websocket-handler.ts'
+import type { WebSocketConnection, WebSocketHandler } from '../manager/websocket-handler.ts'
 import { AgentSocket } from './agent-socket.ts'
 import { type ServedAgents, ChatAgents } from './chat-agents.ts'
 import { openSoon, sharedGateway } from './shared-gateway.ts'
@@ -30,24 +30,31 @@ export function createAgentWebSocketHandler(
   const served = new ChatAgents(agents)
   gateway.runs.alsoFind(served.find)
   openSoon(gateway)
+  // One that has ended stays until the manager says that the connection is gone: what still comes is dropped.
   const sockets = new Map<string, AgentSocket>()
+  const open = (connection: WebSocketConnection): AgentSocket => {
+    const socket = new AgentSocket(connection, { gateway, agents: served })
+    sockets.set(connection.id, socket)
+    return socket
+  }
   return {
     onOpen(connection) {
       connection.socket.send(connectedFrame(connection.id).json)
+      open(connection)
     },
     onMessage(connection, { type, data }) {
-      let socket = sockets.get(connection.id)
-      if (!socket) {
-        const onEnd = (): void => void sockets.delete(connection.id)
-        socket = AgentSocket.open(connection, { gateway, agents: served, onEnd })
-        if (!socket) return
-        sockets.set(connection.id, socket)
+      let socket = sockets.get(connection.id) ?? open(connection)
+      if (connection.user !== socket.user) {
+        // Its first message was a credential, which the manager has taken.
+        socket.closed()
+        socket = open(connection)
       }
       if (type === 'text' && typeof data === 'string') socket.receive(data)
       else socket.malformed('Messages of this wire are text, not binary.')
     },
     onClose(connection) {
       sockets.get(connection.id)?.closed()
+      sockets.delete(connection.id)
     },
     onError(connection, error) {
       // What a peer did wrong, it was told.

@@ -49,13 +49,24 @@ function isIterable(agents: object): agents is Iterable<Runnable> {
   return Symbol.iterator in agents
 }
 
-/** An agent as its clients know it, in events, too; what it calls itself is its own affair. */
+const renamed = new WeakMap<Runnable, Map<string, Runnable>>()
+
+/**
+ * An agent as its clients know it, in events, too; what it calls itself is its own affair. The same agent under the same
+ * name is the same everywhere.
+ */
 function called(name: string, agent: Runnable): Runnable {
   if (agent.name === name) return agent
-  return {
+  const names = renamed.get(agent) ?? new Map<string, Runnable>()
+  renamed.set(agent, names)
+  const known = names.get(name)
+  if (known) return known
+  const made: Runnable = {
     name,
     info: { ...agent.info, name },
     run: (input, context) => agent.run(input, context),
     ...(agent.callTool && { callTool: agent.callTool.bind(agent) }),
   }
+  names.set(name, made)
+  return made
 }

@@ -20,13 +20,14 @@ import {
 import { answerWith, openStream } from '../transports/http-streams.ts'
 import { dataFraming } from '../transports/sse.ts'
 import type { ChatAgents } from './chat-agents.ts'
-import type { ChatServer } from './chat-server.ts'
+import type { OpenAnswers } from './open-answers.ts'
 import { ChatAnswerLink, chatEndings, storedAnswer } from './chat-answer.ts'
 
 /** Adds liveness and readiness. */
-export function addHealthRoutes(app: Hono<Env>, gateway: Gateway): void {
+export function addHealthRoutes(app: Hono<Env>, gateway: Gateway, answers: OpenAnswers): void {
   for (const path of ['/health', '/healthz']) app.get(path, (c) => c.json({ status: 'ok' }))
   app.get('/readyz', (c) => {
+    answers.assertOpen()
     if (gateway.isDraining) throw new GatewayError('draining', 'The server is shutting down.')
     return c.json({ status: 'ok' })
   })
@@ -35,13 +36,12 @@ export function addHealthRoutes(app: Hono<Env>, gateway: Gateway): void {
 export interface ChatRoutesOptions {
   readonly gateway: Gateway
   readonly agents: ChatAgents
-  /** Called when the server closes: requests that wait for their answer are sent away. */
-  readonly onClose?: ChatServer['onClose']
+  readonly answers: OpenAnswers
 }
 
 /** Adds the HTTP routes of chat JSON. */
 export function addChatRoutes(app: Hono<Env>, options: ChatRoutesOptions): void {
-  const { gateway, agents, onClose = new Set() } = options
+  const { gateway, agents, answers } = options
   const { access, limits, log, runs, store } = gateway
 
   app.get('/v1/agents', async (c) => {
@@ -65,11 +65,12 @@ export function addChatRoutes(app: Hono<Env>, options: ChatRoutesOptions): void 
   })
 
   app.post('/v1/chat/:agent', async (c) => {
+    answers.assertOpen()
     const admitted = await admittedOf(c, gateway)
     const body = await bodyOf(c, limits.frameBytes)
     const { userId, payload } = readChatRequest('chat', { ...body, agent: c.req.param('agent') })
     const settings = { findAgent: agents.find, ...(userId !== undefined && { chargedTo: userId }) }
-    const chat = { gateway, admitted, settings, payload: checked('thread.send', payload), onClose }
+    const chat = { gateway, admitted, settings, payload: checked('thread.send', payload), answers }
     return wantsEvents(c) ? streamChat(c, chat) : answerChat(c, chat)
   })
 
@@ -91,7 +92,7 @@ interface Chat {
   readonly admitted: Admitted
   readonly payload: ReturnType<typeof checked<'thread.send'>>
   readonly settings: SendSettings
-  readonly onClose: ChatServer['onClose']
+  readonly answers: OpenAnswers
 }
 
 const EVENTS = 'text/event-stream'
@@ -113,12 +114,10 @@ function wantsEvents(c: Context<Env>): boolean {
 
 /** Each `data:` is a frame of the wire; it ends with the run. */
 function streamChat(c: Context<Env>, chat: Chat): Promise<Response> {
-  const { gateway, admitted, payload, settings, onClose } = chat
+  const { gateway, admitted, payload, settings, answers } = chat
   const stream = openStream(c, { gateway, dialect: chatJson, admitted, framing: dataFraming })
   const { session, link } = stream
-  const leave = (reason: GatewayError): void => session.dismiss(reason)
-  onClose.add(leave)
-  c.env.outgoing.once('close', () => onClose.delete(leave))
+  c.env.outgoing.once('close', answers.enter(session))
   return answerWith(
     c,
     stream,
@@ -129,15 +128,14 @@ function streamChat(c: Context<Env>, chat: Chat): Promise<Response> {
 /** Waits for the run's end. Where nobody waits any more, the run goes on all the same. */
 async function answerChat(
   c: Context<Env>,
-  { gateway, admitted, payload, settings, onClose }: Chat,
+  { gateway, admitted, payload, settings, answers }: Chat,
 ): Promise<Response> {
   gateway.assertRoom()
   const response = c.env.outgoing as ServerResponse
   const link = new ChatAnswerLink()
   const session = gateway.listen(link, chatEndings, admitted.principal)
   const gone = new Promise<void>((resolve) => response.once('close', resolve))
-  const leave = (reason: GatewayError): void => session.dismiss(reason)
-  onClose.add(leave)
+  const leave = answers.enter(session)
   try {
     const { answer, begin } = await session.send(payload, () => link.end(), settings)
     if (!('runId' in answer)) throw new TypeError('A chat has to come to a run.')
@@ -147,7 +145,7 @@ async function answerChat(
     if (told === 'gone') return RESPONSE_ALREADY_SENT
     return c.json(told ?? (await storedAnswer(gateway, admitted.principal, { runId, sessionId })))
   } finally {
-    onClose.delete(leave)
+    leave()
     session.close()
   }
 }

@@ -7,6 +7,7 @@ import { type ServedAgents, ChatAgents } from './chat-agents.ts'
 import { type ChatServer, registerChatServer } from './chat-server.ts'
 import { addChatRoutes, addHealthRoutes } from './http-service-routes.ts'
 import { type MachineOptions, machineOf } from './machine.ts'
+import { OpenAnswers } from './open-answers.ts'
 import { openSoon } from './shared-gateway.ts'
 
 /** How long runs may go on when the service closes. */
@@ -50,18 +51,20 @@ export function createHttpService(options: HttpServiceOptions): HttpService {
   gateway.runs.alsoFind(agents.find)
   openSoon(gateway)
   const app = guardedApp(gateway)
-  addHealthRoutes(app, gateway)
-  const onClose: ChatServer['onClose'] = new Set()
-  addChatRoutes(app, { gateway, agents, onClose })
+  const answers = new OpenAnswers()
+  addHealthRoutes(app, gateway, answers)
+  addChatRoutes(app, { gateway, agents, answers })
   const server = serverOf(app)
+  const onClose: ChatServer['onClose'] = new Set()
   registerChatServer(server, { gateway, onClose })
   let closed: Promise<void> | undefined
   const close = async (graceMs: number): Promise<void> => {
     try {
-      await release(graceMs)
+      await Promise.all([release(graceMs), answers.close(graceMs)])
     } finally {
       const reason = new GatewayError('draining', 'The server is shutting down.')
       for (const leave of onClose) leave(reason)
+      answers.dismiss(reason)
       await closeServer(server)
     }
   }

@@ -128,6 +128,11 @@ export function connectedFrame(connectionId: string): Frame {
   return frame('connected', { connectionId, timestamp: Date.now() })
 }
 
+/** The message that tells what was decided, to who has asked for it. */
+export function resolvedFrame(approvalId: string, approved: boolean): Frame {
+  return frame('approval_resolved', { approvalId, approved })
+}
+
 /** The message that tells why a request came to nothing. */
 export function agentSocketRefusal({ code, message, retryAfterMs }: ErrorBody, requestId?: RequestId): Frame {
   return frame('error', { error: message, code, retryAfterMs, requestId: requestId ?? undefined })
@@ -174,7 +179,9 @@ function decodeMessage(text: string): Request {
   }
   const { type: command, payload, ...fields } = message
   if (command === 'auth') return { id: null, command, payload: fields }
-  const asked = isObject(payload) ? AskedId.safeParse(payload['requestId']) : undefined
+  // What is said with the id of a request is about that; that something else was refused is not its end.
+  const isRun = command === 'generate' || command === 'stream' || command === 'tool_call'
+  const asked = isRun && isObject(payload) ? AskedId.safeParse(payload['requestId']) : undefined
   return { id: asked?.success ? asked.data : null, command, payload }
 }
 
