@@ -5,7 +5,7 @@ import { ANONYMOUS, threadRef } from '@turnpike/gateway'
 import { sqliteStore } from '@turnpike/gateway/sqlite-store'
 import { TestLink } from '@turnpike/testkit'
 import { expect, test } from 'vitest'
-import { Subscription } from '../src/subscription.ts'
+import { Subscription } from '../src/connections/subscription.ts'
 import { LinkClient, WholeLog, testGateway } from './harness.ts'
 
 const agent = defineAgent({

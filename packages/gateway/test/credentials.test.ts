@@ -5,7 +5,7 @@ import { Gateway } from '@turnpike/gateway'
 import { jwtAuthenticator } from '@turnpike/gateway/jwt'
 import { MemoryLog } from '@turnpike/gateway/memory-log'
 import { sqliteStore } from '@turnpike/gateway/sqlite-store'
-import { type Place, type RequestHead, credentialOf } from '../src/credentials.ts'
+import { type Place, type RequestHead, credentialOf } from '../src/access/credentials.ts'
 import { serve } from './server.ts'
 
 const BEARER: Place = { in: 'header', name: 'Authorization', scheme: 'bearer' }

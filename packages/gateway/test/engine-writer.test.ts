@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events'
 import { Server as Engine, Socket as EngineSocket, Transport } from 'engine.io'
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { bytesOf } from '../src/link.ts'
+import { bytesOf } from '../src/links/link.ts'
 import { engineWriter } from '../src/transports/engine-writer.ts'
 import { packetsIn, socketIoFraming } from '../src/transports/socket-io-framing.ts'
 

@@ -1,8 +1,8 @@
 import type { GatewayError, Limits } from '@turnpike/protocol'
 import { LIMITS } from '@turnpike/protocol'
 import type { EntityNews, EntityToolInfo } from '@turnpike/protocol/wire'
-import { EntityTools } from '../src/entity-tools.ts'
-import type { EntityPeer } from '../src/entity.ts'
+import { EntityTools } from '../src/entities/entity-tools.ts'
+import type { EntityPeer } from '../src/entities/entity.ts'
 
 /** Deadlines that a test reaches by asking for it. */
 export class ManualWheel {

@@ -2,8 +2,8 @@ import { connectWebSocket, countingAgent, openEventStream } from '@turnpike/test
 import { afterEach, expect, test, vi } from 'vitest'
 import { defineAgent } from '@turnpike/agents'
 import type { Identity } from '@turnpike/gateway'
-import { scheduleAt } from '../src/expiry.ts'
-import { TimerWheel } from '../src/timer-wheel.ts'
+import { scheduleAt } from '../src/timing/expiry.ts'
+import { TimerWheel } from '../src/timing/timer-wheel.ts'
 import { serve } from './server.ts'
 
 const SOON_MS = 400

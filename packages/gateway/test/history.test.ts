@@ -7,8 +7,8 @@ import { sqliteStore } from '@turnpike/gateway/sqlite-store'
 import { TestLink } from '@turnpike/testkit'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { type HistoryPage, readHistory } from '../src/history.ts'
-import { encodingOf } from '../src/slab.ts'
+import { type HistoryPage, readHistory } from '../src/logs/history.ts'
+import { encodingOf } from '../src/logs/slab.ts'
 import { storeMessages } from './harness.ts'
 
 const thread = threadRef(ANONYMOUS, 't')

@@ -12,8 +12,8 @@ import {
   scriptedAgent,
 } from '@turnpike/testkit'
 import { expect, test } from 'vitest'
-import { expositionOf } from '../src/exposition.ts'
-import { Counter, Histogram } from '../src/instruments.ts'
+import { expositionOf } from '../src/telemetry/exposition.ts'
+import { Counter, Histogram } from '../src/telemetry/instruments.ts'
 import { HeldStore } from './harness.ts'
 import { serve } from './server.ts'
 

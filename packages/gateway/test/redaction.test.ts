@@ -1,6 +1,6 @@
 import { inspect } from 'node:util'
 import { expect, test } from 'vitest'
-import { loggerWithout } from '../src/redaction.ts'
+import { loggerWithout } from '../src/telemetry/redaction.ts'
 import { recordingLogger } from './harness.ts'
 
 const SECRET = 'sk-"1+2'

@@ -1,8 +1,8 @@
 import { type ThreadEvent, mintEventId } from '@turnpike/protocol'
 import type { Dialect } from '@turnpike/protocol/wire'
 import { expect, test } from 'vitest'
-import { lineFraming } from '../src/line-framing.ts'
-import { Slab, encodingOf } from '../src/slab.ts'
+import { lineFraming } from '../src/links/line-framing.ts'
+import { Slab, encodingOf } from '../src/logs/slab.ts'
 
 /** Tells texts of one run alone. */
 const dialect: Dialect = {

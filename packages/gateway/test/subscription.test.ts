@@ -6,7 +6,7 @@ import { sqliteStore } from '@turnpike/gateway/sqlite-store'
 import { TestLink } from '@turnpike/testkit'
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { Subscription } from '../src/subscription.ts'
+import { Subscription } from '../src/connections/subscription.ts'
 import { WholeLog } from './harness.ts'
 
 const thread = threadRef(ANONYMOUS, 't')

@@ -9,7 +9,7 @@ import {
 import { threadStreamEvents } from '@turnpike/protocol/thread-stream'
 import type { Frame } from '@turnpike/protocol/wire'
 import { expect, test } from 'vitest'
-import { bytesOf } from '../src/link.ts'
+import { bytesOf } from '../src/links/link.ts'
 import { packetsIn, socketIoFraming } from '../src/transports/socket-io-framing.ts'
 
 interface GoldenCase {

@@ -3,7 +3,7 @@ import { expect, test, vi } from 'vitest'
 import type { Identity, Store } from '@turnpike/gateway'
 import type { TicketRecord, TicketStore } from '@turnpike/gateway/store'
 import { sqliteStore } from '@turnpike/gateway/sqlite-store'
-import { Tickets } from '../src/tickets.ts'
+import { Tickets } from '../src/access/tickets.ts'
 import { recordingLogger } from './harness.ts'
 import { serve } from './server.ts'
 

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { TimerWheel } from '../src/timer-wheel.ts'
+import { TimerWheel } from '../src/timing/timer-wheel.ts'
 
 beforeEach(() => void vi.useFakeTimers())
 afterEach(() => void vi.useRealTimers())

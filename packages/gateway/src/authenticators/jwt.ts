@@ -8,7 +8,7 @@ import {
   jwtVerify,
 } from 'jose'
 import type { Principal } from '@turnpike/agents'
-import { type Authenticate, TOKEN_CHARS } from '../identity.ts'
+import { type Authenticate, TOKEN_CHARS } from '../access/identity.ts'
 
 /** What tells good tokens from others: a secret that is shared with who makes them, or the public keys of that. */
 export type JwtKey = { readonly secret: string | Uint8Array } | { readonly jwksUrl: string | URL }

@@ -1,15 +1,15 @@
 import { type EventId, type Limits, LIMITS, ORIGIN, seqOf } from '@turnpike/protocol'
-import type { ThreadKey, ThreadRef } from '../thread-ref.ts'
-import type { EventLog, Follow } from '../event-log.ts'
-import type { Numbering } from '../store.ts'
+import type { ThreadKey, ThreadRef } from '../stores/thread-ref.ts'
+import type { EventLog, Follow } from './event-log.ts'
+import type { Numbering } from '../stores/store.ts'
 import {
   type EventDraft,
   type OpenMessage,
   type Snapshot,
   type StartAt,
   ThreadWindow,
-} from '../thread-window.ts'
-import { Ticker } from '../ticker.ts'
+} from './thread-window.ts'
+import { Ticker } from '../timing/ticker.ts'
 
 const SWEEP_MS = 5_000
 

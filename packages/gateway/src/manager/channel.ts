@@ -1,4 +1,4 @@
-import type { Framing } from '../link.ts'
+import type { Framing } from '../links/link.ts'
 import type { Outgoing } from './outgoing.ts'
 
 /** How the manager talks over one socket. */

@@ -1,5 +1,5 @@
 import type { Frame } from '@turnpike/protocol/wire'
-import { type Attachment, type Framing, type Link, bytesOf } from '../link.ts'
+import { type Attachment, type Framing, type Link, bytesOf } from '../links/link.ts'
 import type { Channel } from './channel.ts'
 import { channelOf } from './remembered-peers.ts'
 import type { WebSocketConnection } from './websocket-handler.ts'

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Server } from 'node:http'
 import { GatewayError } from '@turnpike/protocol'
-import type { Identity } from '../identity.ts'
+import type { Identity } from '../access/identity.ts'
 import { Attachments } from './attachments.ts'
 import type { Channel } from './channel.ts'
 import { closingWith } from './closing.ts'

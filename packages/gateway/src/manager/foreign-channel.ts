@@ -1,5 +1,5 @@
 import { ERRORS } from '@turnpike/protocol'
-import { lineFraming, linesIn } from '../line-framing.ts'
+import { lineFraming, linesIn } from '../links/line-framing.ts'
 import type { Channel } from './channel.ts'
 import { isPromise } from './is-promise.ts'
 import { Outgoing } from './outgoing.ts'

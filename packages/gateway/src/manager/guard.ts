@@ -1,9 +1,9 @@
 import { GatewayError } from '@turnpike/protocol'
-import type { RequestHead } from '../credentials.ts'
-import { type Admitted, TOKEN_CHARS, admittedFrom, hasExpired } from '../identity.ts'
-import type { Logger } from '../logger.ts'
-import { type AllowedOrigins, Origins } from '../origins.ts'
-import type { TimerWheel } from '../timer-wheel.ts'
+import type { RequestHead } from '../access/credentials.ts'
+import { type Admitted, TOKEN_CHARS, admittedFrom, hasExpired } from '../access/identity.ts'
+import type { Logger } from '../telemetry/logger.ts'
+import { type AllowedOrigins, Origins } from '../access/origins.ts'
+import type { TimerWheel } from '../timing/timer-wheel.ts'
 import {
   type Presented,
   type WebSocketAuth,

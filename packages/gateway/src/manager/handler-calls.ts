@@ -1,4 +1,4 @@
-import type { Logger } from '../logger.ts'
+import type { Logger } from '../telemetry/logger.ts'
 import { isPromise } from './is-promise.ts'
 import type { Peer } from './peer.ts'
 import { asError } from './websocket-error.ts'

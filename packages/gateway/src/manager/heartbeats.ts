@@ -1,4 +1,4 @@
-import type { TimerWheel } from '../timer-wheel.ts'
+import type { TimerWheel } from '../timing/timer-wheel.ts'
 import type { Peer } from './peer.ts'
 
 /** So many parts of the peers are pinged at different times, so that not all answer at once. */

@@ -1,5 +1,5 @@
 import { GatewayError } from '@turnpike/protocol'
-import type { TimerWheel } from '../timer-wheel.ts'
+import type { TimerWheel } from '../timing/timer-wheel.ts'
 import type { Closing } from './closing.ts'
 import type { HandlerCalls } from './handler-calls.ts'
 import { type RawData, byteLengthOf, messageFrom } from './incoming.ts'

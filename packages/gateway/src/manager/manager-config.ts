@@ -1,6 +1,6 @@
 import { type Limits, LIMITS } from '@turnpike/protocol'
-import { type Logger, defaultLogger } from '../logger.ts'
-import type { AllowedOrigins } from '../origins.ts'
+import { type Logger, defaultLogger } from '../telemetry/logger.ts'
+import type { AllowedOrigins } from '../access/origins.ts'
 import type { WebSocketAuth } from './websocket-auth.ts'
 
 /** What peers may spend before they are let in. */

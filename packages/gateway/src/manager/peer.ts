@@ -1,4 +1,4 @@
-import type { TimerWheel } from '../timer-wheel.ts'
+import type { TimerWheel } from '../timing/timer-wheel.ts'
 import type { Channel } from './channel.ts'
 import type { Entrance } from './entrance.ts'
 import type { Guard } from './guard.ts'

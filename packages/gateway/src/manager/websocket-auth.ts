@@ -1,6 +1,6 @@
 import { GatewayError } from '@turnpike/protocol'
-import { type Place, type RequestHead, credentialOf, textAt } from '../credentials.ts'
-import type { Identity } from '../identity.ts'
+import { type Place, type RequestHead, credentialOf, textAt } from '../access/credentials.ts'
+import type { Identity } from '../access/identity.ts'
 
 /** Who may come in at a path, and how they show who they are. */
 export interface WebSocketAuth {

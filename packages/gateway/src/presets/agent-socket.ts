@@ -8,12 +8,12 @@ import {
   runIdOf,
 } from '@turnpike/protocol/agent-websocket'
 import { type Request, decodeCommand } from '@turnpike/protocol/wire'
-import type { Connection, Handled } from '../connection.ts'
+import type { Connection, Handled } from '../connections/connection.ts'
 import type { Gateway } from '../gateway.ts'
 import { ConnectionLink } from '../manager/connection-link.ts'
 import type { WebSocketConnection } from '../manager/websocket-handler.ts'
-import type { SendSettings } from '../run-requests.ts'
-import type { Outcome, Session } from '../session.ts'
+import type { SendSettings } from '../runs/run-requests.ts'
+import type { Outcome, Session } from '../connections/session.ts'
 import type { ChatAgents } from './chat-agents.ts'
 import { executeMakingRoom } from './making-room.ts'
 

@@ -5,9 +5,9 @@ import { chatJson, readChatRequest } from '@turnpike/protocol/chat-json'
 import type { Context, Hono } from 'hono'
 import { accepts } from 'hono/accepts'
 import type { Gateway } from '../gateway.ts'
-import { readHistory } from '../history.ts'
-import type { Admitted } from '../identity.ts'
-import type { SendSettings } from '../run-requests.ts'
+import { readHistory } from '../logs/history.ts'
+import type { Admitted } from '../access/identity.ts'
+import type { SendSettings } from '../runs/run-requests.ts'
 import {
   type Env,
   admittedOf,

@@ -1,8 +1,8 @@
-import type { UserBudget } from '../budgets.ts'
+import type { UserBudget } from '../runs/budgets.ts'
 import type { Gateway, GatewayOptions } from '../gateway.ts'
-import type { Authenticate } from '../identity.ts'
-import type { AllowedOrigins } from '../origins.ts'
-import type { Store } from '../store.ts'
+import type { Authenticate } from '../access/identity.ts'
+import type { AllowedOrigins } from '../access/origins.ts'
+import type { Store } from '../stores/store.ts'
 import type { ChatAgents } from './chat-agents.ts'
 import { gatewayOf, shareGateway } from './shared-gateway.ts'
 

@@ -1,7 +1,7 @@
 import { GatewayError } from '@turnpike/protocol'
 import type { Command } from '@turnpike/protocol/wire'
-import type { SendSettings } from '../run-requests.ts'
-import type { Outcome, Session } from '../session.ts'
+import type { SendSettings } from '../runs/run-requests.ts'
+import type { Outcome, Session } from '../connections/session.ts'
 
 /** A client that has a session for each question does not say when it is through with one: an idle one makes room. */
 export async function executeMakingRoom(

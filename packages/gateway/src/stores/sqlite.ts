@@ -1,5 +1,5 @@
 import { Kysely, SqliteDialect, sql } from 'kysely'
-import type { Store } from '../store.ts'
+import type { Store } from './store.ts'
 import { Fts5Search } from './sql/fts5-search.ts'
 import { openSqlite } from './sql/node-sqlite.ts'
 import { SqlDatabase } from './sql/sql-database.ts'

@@ -1,6 +1,6 @@
 import type { Limits } from '@turnpike/protocol'
 import type { Server, Socket } from 'socket.io'
-import { TokenBucket } from '../token-bucket.ts'
+import { TokenBucket } from '../timing/token-bucket.ts'
 
 type EngineConnection = Socket['conn']
 type Engine = Server['engine']

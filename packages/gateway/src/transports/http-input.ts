@@ -3,11 +3,11 @@ import type { Principal } from '@turnpike/agents'
 import { type CommandName, type PayloadOf, GatewayError, LIMITS } from '@turnpike/protocol'
 import { decodeCommand, parseJson } from '@turnpike/protocol/wire'
 import type { Context } from 'hono'
-import type { Admission } from '../admission.ts'
+import type { Admission } from '../access/admission.ts'
 import type { Gateway } from '../gateway.ts'
-import type { Admitted } from '../identity.ts'
-import type { Page, ThreadPage } from '../store.ts'
-import type { Ticket } from '../tickets.ts'
+import type { Admitted } from '../access/identity.ts'
+import type { Page, ThreadPage } from '../stores/store.ts'
+import type { Ticket } from '../access/tickets.ts'
 
 /** What Hono knows of a request here: Node's own objects. */
 export type Env = { Bindings: HttpBindings }

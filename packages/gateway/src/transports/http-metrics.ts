@@ -1,10 +1,10 @@
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks'
 import { GatewayError } from '@turnpike/protocol'
 import type { Hono } from 'hono'
-import { meets } from '../access.ts'
-import { EXPOSITION_TYPE, expositionOf } from '../exposition.ts'
+import { meets } from '../access/access.ts'
+import { EXPOSITION_TYPE, expositionOf } from '../telemetry/exposition.ts'
 import type { Gateway } from '../gateway.ts'
-import { Gauge } from '../instruments.ts'
+import { Gauge } from '../telemetry/instruments.ts'
 import { type Env, principalOf } from './http-input.ts'
 
 /** What numbers about everybody take, where anybody has to authenticate. */

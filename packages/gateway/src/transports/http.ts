@@ -2,7 +2,7 @@ import { GatewayError } from '@turnpike/protocol'
 import { type Dialect } from '@turnpike/protocol/wire'
 import type { Hono } from 'hono'
 import type { Gateway } from '../gateway.ts'
-import { readHistory } from '../history.ts'
+import { readHistory } from '../logs/history.ts'
 import { guardedApp } from './http-guard.ts'
 import {
   type Env,

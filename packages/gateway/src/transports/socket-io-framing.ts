@@ -1,4 +1,4 @@
-import type { Framing } from '../link.ts'
+import type { Framing } from '../links/link.ts'
 import { websocketFraming } from './websocket-framing.ts'
 
 const MEDIUM = 126

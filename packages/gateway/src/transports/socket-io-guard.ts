@@ -1,8 +1,8 @@
 import { GatewayError } from '@turnpike/protocol'
 import type { Namespace, Socket } from 'socket.io'
-import type { Presented } from '../admission.ts'
+import type { Presented } from '../access/admission.ts'
 import type { Gateway } from '../gateway.ts'
-import type { Admitted } from '../identity.ts'
+import type { Admitted } from '../access/identity.ts'
 import { assertOrigin } from './socket-io-origins.ts'
 import { inPlace } from './socket-io-places.ts'
 

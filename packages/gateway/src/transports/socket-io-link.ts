@@ -1,7 +1,7 @@
 import type { Limits } from '@turnpike/protocol'
 import type { Namespace, Socket } from 'socket.io'
-import type { Attachment, Framing, Link } from '../link.ts'
-import type { TimerWheel } from '../timer-wheel.ts'
+import type { Attachment, Framing, Link } from '../links/link.ts'
+import type { TimerWheel } from '../timing/timer-wheel.ts'
 import { type EngineWriter, type Waiter, engineWriter } from './engine-writer.ts'
 import { headOf, packetsIn, socketIoFraming } from './socket-io-framing.ts'
 

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { GatewayError } from '@turnpike/protocol'
-import { type Framing, type Link, writeText } from '../link.ts'
-import type { TimerWheel } from '../timer-wheel.ts'
+import { type Framing, type Link, writeText } from '../links/link.ts'
+import type { TimerWheel } from '../timing/timer-wheel.ts'
 
 /** Fields of Server-Sent Events: the id to resume after, the name, the JSON. JSON has no line breaks to escape. */
 export const sseFraming: Framing = {

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, Server } from 'node:http'
 import { threadStream } from '@turnpike/protocol/thread-stream'
-import type { Connection } from '../connection.ts'
-import { EntityConnection } from '../entity-connection.ts'
-import type { EntityPeer } from '../entity.ts'
+import type { Connection } from '../connections/connection.ts'
+import { EntityConnection } from './entity-connection.ts'
+import type { EntityPeer } from '../entities/entity.ts'
 import type { Gateway } from '../gateway.ts'
-import { type Link, bytesOf } from '../link.ts'
+import { type Link, bytesOf } from '../links/link.ts'
 import { attachWebSocket } from './websocket.ts'
 
 /**

@@ -1,4 +1,4 @@
-import { type Framing, writeText } from '../link.ts'
+import { type Framing, writeText } from '../links/link.ts'
 
 const TEXT_FRAME = 0x81
 const SHORT_MAX = 125

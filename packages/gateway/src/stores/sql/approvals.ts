@@ -1,6 +1,6 @@
 import type { Selectable } from 'kysely'
-import { threadRef } from '../../thread-ref.ts'
-import { type ApprovalRecord, type ApprovalStore, OWNERS } from '../../store.ts'
+import { threadRef } from '../thread-ref.ts'
+import { type ApprovalRecord, type ApprovalStore, OWNERS } from '../store.ts'
 import { fromJson, toJson } from './json-text.ts'
 import type { Tables } from './schema.ts'
 import type { SqlDatabase } from './sql-database.ts'

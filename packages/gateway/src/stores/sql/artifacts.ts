@@ -1,6 +1,6 @@
 import type { Artifact } from '@turnpike/agents'
 import type { ArtifactStore } from '@turnpike/agents/host'
-import type { ThreadRef } from '../../thread-ref.ts'
+import type { ThreadRef } from '../thread-ref.ts'
 import { fromJson, toJson } from './json-text.ts'
 import type { SqlDatabase } from './sql-database.ts'
 

@@ -1,6 +1,6 @@
 import { type EventId, ORIGIN, mintEventId, parseEventId, seqOf } from '@turnpike/protocol'
-import type { ThreadRef } from '../../thread-ref.ts'
-import type { Numbering, StoredMessage } from '../../store.ts'
+import type { ThreadRef } from '../thread-ref.ts'
+import type { Numbering, StoredMessage } from '../store.ts'
 import { fromJson } from './json-text.ts'
 import type { SqlDatabase } from './sql-database.ts'
 import { isUnfinished } from './unfinished.ts'

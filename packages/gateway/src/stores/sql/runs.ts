@@ -1,6 +1,6 @@
 import { type Message, textOf } from '@turnpike/protocol'
 import type { Insertable, Selectable, Transaction } from 'kysely'
-import { threadRef } from '../../thread-ref.ts'
+import { threadRef } from '../thread-ref.ts'
 import {
   type RunChange,
   type RunRecord,
@@ -8,7 +8,7 @@ import {
   type StoredMessage,
   type UsageTotal,
   OWNERS,
-} from '../../store.ts'
+} from '../store.ts'
 import { fromJson, toJson } from './json-text.ts'
 import { PreparedQuery } from './prepared-query.ts'
 import type { Tables } from './schema.ts'

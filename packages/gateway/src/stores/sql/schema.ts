@@ -2,7 +2,7 @@ import type { Principal } from '@turnpike/agents'
 import type { ApprovalDecision, DirectCall, RunSettings } from '@turnpike/agents/host'
 import type { EventId, FinishReason, Message } from '@turnpike/protocol'
 import type { Generated } from 'kysely'
-import type { RunChange, RunState } from '../../store.ts'
+import type { RunChange, RunState } from '../store.ts'
 import type { JsonText } from './json-text.ts'
 
 /**

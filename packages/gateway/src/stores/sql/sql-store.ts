@@ -1,5 +1,5 @@
-import type { ThreadKey } from '../../thread-ref.ts'
-import type { Store } from '../../store.ts'
+import type { ThreadKey } from '../thread-ref.ts'
+import type { Store } from '../store.ts'
 import { SqlApprovals } from './approvals.ts'
 import { SqlArtifacts } from './artifacts.ts'
 import { SqlMemories } from './memories.ts'

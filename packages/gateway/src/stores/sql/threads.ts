@@ -1,5 +1,5 @@
 import type { Kysely } from 'kysely'
-import type { ThreadRef } from '../../thread-ref.ts'
+import type { ThreadRef } from '../thread-ref.ts'
 import {
   type Page,
   type StoredMessage,
@@ -8,7 +8,7 @@ import {
   type ThreadStore,
   type ThreadSummary,
   OWNERS,
-} from '../../store.ts'
+} from '../store.ts'
 import { fromJson } from './json-text.ts'
 import { PreparedQuery } from './prepared-query.ts'
 import type { Tables } from './schema.ts'

@@ -1,4 +1,4 @@
-import type { TicketRecord, TicketStore } from '../../store.ts'
+import type { TicketRecord, TicketStore } from '../store.ts'
 import { fromJson, toJson } from './json-text.ts'
 import type { SqlDatabase } from './sql-database.ts'
 
