@@ -10,21 +10,35 @@ const CLIENT_CORE = '1'
 
 /**
  * Who is measured: the gateway as it is served, or with its log alone and no store; or a bare `ws` server with frames as
- * short as can be, or as long as the gateway's; or a bare Socket.IO server.
+ * short as can be, or as long as the gateway's; or a bare Socket.IO server. And the connection manager, beside a bare `ws` server
+ * that has loaded the same modules.
  */
-export type PeerName = 'turnpike' | 'log alone' | 'ws small' | 'ws equal' | 'bare Socket.IO'
+export type PeerName =
+  | 'turnpike'
+  | 'log alone'
+  | 'ws small'
+  | 'ws equal'
+  | 'ws loaded'
+  | 'bare Socket.IO'
+  | 'manager'
+  | 'manager, bearer'
 
 const COMMANDS: Record<PeerName, readonly string[]> = {
   turnpike: ['turnpike.ts'],
   'log alone': ['turnpike.ts', JSON.stringify({ logAlone: true })],
   'ws small': ['bare-ws.ts', 'small'],
   'ws equal': ['bare-ws.ts', 'equal'],
+  'ws loaded': ['bare-ws-loaded.ts', 'small'],
   'bare Socket.IO': ['bare-socket-io.ts'],
+  manager: ['manager.ts'],
+  'manager, bearer': ['manager.ts', JSON.stringify({ bearer: true })],
 }
 
 export interface PeerOptions {
   /** Arguments of the server. */
   readonly args?: readonly string[]
+  /** Of Node. */
+  readonly flags?: readonly string[]
 }
 
 /** Whether each side can have a core to itself. */
@@ -63,10 +77,10 @@ export class Peer implements AsyncDisposable {
   }
 
   static async start(name: PeerName, options: PeerOptions = {}): Promise<Peer> {
-    const { args = [] } = options
+    const { args = [], flags = [] } = options
     const [file = '', ...own] = COMMANDS[name]
     const script = join(import.meta.dirname, 'servers', file)
-    const child = spawnOnServerCore(['--expose-gc', script, ...own, ...args])
+    const child = spawnOnServerCore(['--expose-gc', ...flags, script, ...own, ...args])
     return new Peer(child, Number(await answerOf(child)))
   }
 

@@ -1,17 +1,14 @@
 import { nextSeed } from '../load.ts'
 import { type Order, clockMs } from '../order.ts'
+import { Peer } from '../peer.ts'
 import { FINISHED, Reader } from '../reader.ts'
 import { type Round, type RoundOptions, type Scenario, rotated } from '../scenario.ts'
-import { type ServerCommand, StartedServer } from '../servers/started-server.ts'
 import { assertSame, framesOf, hashOf } from '../transcript.ts'
 
 const READERS = 1_000
 const FRAMES = 300
 const WARM_FRAMES = 100
-const SERVERS: Readonly<Record<string, ServerCommand>> = {
-  ws: { file: 'bare-ws.ts', args: ['small'] },
-  manager: { file: 'manager.ts' },
-}
+const PEERS = { ws: 'ws small', manager: 'manager' } as const
 
 /** What the connection manager sends to all, beside a bare server that sends the same to each. */
 export const broadcast: Scenario = {
@@ -29,8 +26,8 @@ export const broadcast: Scenario = {
 
 async function roundOf(options: RoundOptions): Promise<Round> {
   const round: Record<string, number> = {}
-  for (const [name, command] of rotated(Object.entries(SERVERS), options)) {
-    await using server = await StartedServer.start(command)
+  for (const [name, peer] of rotated(Object.entries(PEERS), options)) {
+    await using server = await Peer.start(peer)
     using stack = new DisposableStack()
     const readers: Reader[] = []
     for (let n = 0; n < READERS; n++) readers.push(stack.use(await Reader.openWebSocket(server.port, '/ws')))
@@ -45,7 +42,7 @@ async function roundOf(options: RoundOptions): Promise<Round> {
 }
 
 async function deliver(
-  server: StartedServer,
+  server: Peer,
   readers: readonly Reader[],
   deltas: number,
 ): Promise<{ cpuUs: number; wallMs: number }> {

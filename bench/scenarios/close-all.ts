@@ -1,8 +1,8 @@
 import { once } from 'node:events'
 import { WebSocket } from 'ws'
+import { Peer } from '../peer.ts'
 import { Reader } from '../reader.ts'
 import type { Round, Scenario } from '../scenario.ts'
-import { StartedServer } from '../servers/started-server.ts'
 
 const CONNECTIONS = 1_000
 
@@ -18,7 +18,7 @@ export const closeAll: Scenario = {
 }
 
 async function roundOf(): Promise<Round> {
-  await using server = await StartedServer.start({ file: 'manager.ts' })
+  await using server = await Peer.start('manager')
   using stack = new DisposableStack()
   for (let n = 0; n < CONNECTIONS; n++) stack.defer(await answering(server.port))
   const all = await timeOf(server)
@@ -33,6 +33,6 @@ async function answering(port: number): Promise<() => void> {
   return () => socket.terminate()
 }
 
-async function timeOf({ port }: StartedServer): Promise<number> {
+async function timeOf({ port }: Peer): Promise<number> {
   return Number(await (await fetch(`http://127.0.0.1:${port}/`)).text())
 }
