@@ -72,9 +72,12 @@ function upgradeWebSocketsOnly(server: Server & { shouldUpgradeCallback?: unknow
     headers.upgrade?.toLowerCase() === 'websocket'
 }
 
-/** The path of a request target, which may be a whole address. Not `new URL(…)`, which throws on targets such as `//`. */
+/** The beginning of a target that is a whole address, RFC 9112 section 3.2.2. */
+const ORIGIN = /^(?:https?|wss?):\/\/(?:\[[\da-f:.]+\](?::\d+)?|[^/?[\]@]+)(?=[/?]|$)/i
+
+/** The path of a request target. Not `new URL(…)`, which throws on targets such as `//`. */
 export function pathOf(target = '/'): string {
-  const path = target.replace(/^(?:https?|wss?):\/\/[^/?]*/i, '')
+  const path = target.replace(ORIGIN, '')
   const query = path.indexOf('?')
   return (query < 0 ? path : path.slice(0, query)) || '/'
 }
