@@ -157,9 +157,10 @@ test('as many pings as may come at once are answered, however they are cut into 
 })
 
 test('a server that a preset makes gives no request longer than it needs', async () => {
-  const servers = [createHttpService({ agents: {} }).server, createGatewayServer({ agents: [] }).server]
-  for (const { headersTimeout, requestTimeout } of servers) {
+  for (const made of [createHttpService({ agents: {} }), createGatewayServer({ agents: [] })]) {
+    const { headersTimeout, requestTimeout } = made.server
     expect({ headersTimeout, requestTimeout }).toEqual({ headersTimeout: 10_000, requestTimeout: 30_000 })
+    await made.close(0)
   }
 })
 
