@@ -9,13 +9,20 @@ export type { Logger } from './telemetry/logger.ts'
 export { Metrics } from './telemetry/metrics.ts'
 export type { OpenTelemetry } from './runs/run-spans.ts'
 export type { AllowedOrigins } from './access/origins.ts'
-export { type AgentGatewayOptions, createAgentGateway } from './presets/agent-gateway.ts'
-export type { AuthMiddleware } from './presets/agent-gateway-admission.ts'
-export type { Toolkit } from './presets/agent-gateway-tools.ts'
-export { type AgentServer, type AgentServerOptions, createServer } from './presets/agent-server.ts'
-export type { ServerRoute } from './presets/agent-server-routes.ts'
-export { type AgentWebSocketOptions, createAgentWebSocketHandler } from './presets/agent-websocket.ts'
+export { type AgentGatewayOptions, createAgentGateway } from './presets/agent-gateway/agent-gateway.ts'
+export type { AuthMiddleware } from './presets/agent-gateway/agent-gateway-admission.ts'
+export type { Toolkit } from './presets/agent-gateway/agent-gateway-tools.ts'
+export {
+  type AgentServer,
+  type AgentServerOptions,
+  createServer,
+} from './presets/agent-server/agent-server.ts'
+export type { ServerRoute } from './presets/agent-server/agent-server-routes.ts'
+export {
+  type AgentWebSocketOptions,
+  createAgentWebSocketHandler,
+} from './presets/agent-websocket/agent-websocket.ts'
 export type { ServedAgents } from './presets/chat-agents.ts'
-export { type WebSocketTransportOptions, attachWebSocketTransport } from './presets/chat-websocket.ts'
-export { type HttpService, type HttpServiceOptions, createHttpService } from './presets/http-service.ts'
+export { type WebSocketTransportOptions, attachWebSocketTransport } from './presets/chat/chat-websocket.ts'
+export { type HttpService, type HttpServiceOptions, createHttpService } from './presets/chat/http-service.ts'
 export type { Store } from './stores/store.ts'

@@ -1,9 +1,9 @@
 import type { Principal } from '@turnpike/agents'
 import { GatewayError } from '@turnpike/protocol'
 import { type Context, type MiddlewareHandler, Hono } from 'hono'
-import type { Gateway } from '../gateway.ts'
-import type { Logger } from '../telemetry/logger.ts'
-import { type Env, principalOf } from '../transports/http-input.ts'
+import type { Gateway } from '../../gateway.ts'
+import type { Logger } from '../../telemetry/logger.ts'
+import { type Env, principalOf } from '../../transports/http-input.ts'
 import { withBodyOf } from './agent-server-body.ts'
 import { type PathShape, comparePaths, covers, pathShapeOf } from './agent-server-path.ts'
 

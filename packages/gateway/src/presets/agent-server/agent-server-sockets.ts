@@ -1,8 +1,8 @@
 import type { Server } from 'node:http'
 import { GatewayError } from '@turnpike/protocol'
-import type { WebSocketConnectionManager } from '../manager/connection-manager.ts'
-import type { DrainOptions } from '../manager/departure.ts'
-import { upgradeRouter } from '../transports/upgrade-router.ts'
+import type { WebSocketConnectionManager } from '../../manager/connection-manager.ts'
+import type { DrainOptions } from '../../manager/departure.ts'
+import { upgradeRouter } from '../../transports/upgrade-router.ts'
 
 const RETRY_MS = 1_000
 

@@ -1,6 +1,6 @@
 import type { Server } from 'node:http'
 import type { GatewayError } from '@turnpike/protocol'
-import type { Gateway } from '../gateway.ts'
+import type { Gateway } from '../../gateway.ts'
 
 /** An HTTP service, as what shares its port sees it. */
 export interface ChatServer {

@@ -1,11 +1,11 @@
 import { GatewayError } from '@turnpike/protocol'
 import type { Socket } from 'socket.io'
-import type { Gateway } from '../gateway.ts'
-import { type Admitted, admittedFrom } from '../access/identity.ts'
-import { ANONYMOUS } from '../stores/thread-ref.ts'
-import { presentedBy } from '../transports/socket-io-guard.ts'
-import { assertOrigin } from '../transports/socket-io-origins.ts'
-import { inPlace } from '../transports/socket-io-places.ts'
+import type { Gateway } from '../../gateway.ts'
+import { type Admitted, admittedFrom } from '../../access/identity.ts'
+import { ANONYMOUS } from '../../stores/thread-ref.ts'
+import { presentedBy } from '../../transports/socket-io-guard.ts'
+import { assertOrigin } from '../../transports/socket-io-origins.ts'
+import { inPlace } from '../../transports/socket-io-places.ts'
 
 /** Where a socket's own data has who it is of: the one thing that a server recovers. */
 const ADMITTED = 'turnpike'

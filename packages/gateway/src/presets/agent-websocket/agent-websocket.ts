@@ -1,10 +1,10 @@
 import { connectedFrame } from '@turnpike/protocol/agent-websocket'
-import type { Gateway } from '../gateway.ts'
-import { WebSocketError } from '../manager/websocket-error.ts'
-import type { WebSocketConnection, WebSocketHandler } from '../manager/websocket-handler.ts'
+import type { Gateway } from '../../gateway.ts'
+import { WebSocketError } from '../../manager/websocket-error.ts'
+import type { WebSocketConnection, WebSocketHandler } from '../../manager/websocket-handler.ts'
 import { AgentSocket } from './agent-socket.ts'
-import { type ServedAgents, ChatAgents } from './chat-agents.ts'
-import { openSoon, sharedGateway } from './shared-gateway.ts'
+import { type ServedAgents, ChatAgents } from '../chat-agents.ts'
+import { openSoon, sharedGateway } from '../shared-gateway.ts'
 
 export interface AgentWebSocketOptions {
   /** The machine behind. @default one that all presets of this process share, in memory */

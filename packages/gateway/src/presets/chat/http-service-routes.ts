@@ -4,10 +4,10 @@ import { GatewayError } from '@turnpike/protocol'
 import { chatJson, readChatRequest } from '@turnpike/protocol/chat-json'
 import type { Context, Hono } from 'hono'
 import { accepts } from 'hono/accepts'
-import type { Gateway } from '../gateway.ts'
-import { readHistory } from '../logs/history.ts'
-import type { Admitted } from '../access/identity.ts'
-import type { SendSettings } from '../runs/run-requests.ts'
+import type { Gateway } from '../../gateway.ts'
+import { readHistory } from '../../logs/history.ts'
+import type { Admitted } from '../../access/identity.ts'
+import type { SendSettings } from '../../runs/run-requests.ts'
 import {
   type Env,
   admittedOf,
@@ -16,10 +16,10 @@ import {
   pageOf,
   principalOf,
   ticketOf,
-} from '../transports/http-input.ts'
-import { answerWith, openStream } from '../transports/http-streams.ts'
-import { dataFraming } from '../transports/sse.ts'
-import type { ChatAgents } from './chat-agents.ts'
+} from '../../transports/http-input.ts'
+import { answerWith, openStream } from '../../transports/http-streams.ts'
+import { dataFraming } from '../../transports/sse.ts'
+import type { ChatAgents } from '../chat-agents.ts'
 import type { OpenAnswers } from './open-answers.ts'
 import { ChatAnswerLink, chatEndings, storedAnswer } from './chat-answer.ts'
 

@@ -1,11 +1,11 @@
 import type { Server } from 'node:http'
 import { chatJson } from '@turnpike/protocol/chat-json'
-import type { Gateway } from '../gateway.ts'
-import { attachWebSocket } from '../transports/websocket.ts'
-import { type ServedAgents, ChatAgents } from './chat-agents.ts'
+import type { Gateway } from '../../gateway.ts'
+import { attachWebSocket } from '../../transports/websocket.ts'
+import { type ServedAgents, ChatAgents } from '../chat-agents.ts'
 import { chatServerOf } from './chat-server.ts'
 import { ChatSocket } from './chat-socket.ts'
-import { openSoon, shareGateway } from './shared-gateway.ts'
+import { openSoon, shareGateway } from '../shared-gateway.ts'
 
 export interface WebSocketTransportOptions {
   /** The machine behind. @default that of the service whose server it is, else the one that presets share, in memory */

@@ -9,9 +9,9 @@ import {
 } from '@turnpike/protocol'
 import type { Dialect } from '@turnpike/protocol/wire'
 import type { Principal } from '@turnpike/agents'
-import type { Gateway } from '../gateway.ts'
-import { lineFraming } from '../links/line-framing.ts'
-import type { Link } from '../links/link.ts'
+import type { Gateway } from '../../gateway.ts'
+import { lineFraming } from '../../links/line-framing.ts'
+import type { Link } from '../../links/link.ts'
 
 /** What a chat comes to, for who asks for the answer as a whole. */
 export interface ChatAnswer {

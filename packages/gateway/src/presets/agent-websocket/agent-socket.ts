@@ -8,14 +8,14 @@ import {
   runIdOf,
 } from '@turnpike/protocol/agent-websocket'
 import { type Request, decodeCommand } from '@turnpike/protocol/wire'
-import type { Connection, Handled } from '../connections/connection.ts'
-import type { Gateway } from '../gateway.ts'
-import { ConnectionLink } from '../manager/connection-link.ts'
-import type { WebSocketConnection } from '../manager/websocket-handler.ts'
-import type { SendSettings } from '../runs/run-requests.ts'
-import type { Outcome, Session } from '../connections/session.ts'
-import type { ChatAgents } from './chat-agents.ts'
-import { executeMakingRoom } from './making-room.ts'
+import type { Connection, Handled } from '../../connections/connection.ts'
+import type { Gateway } from '../../gateway.ts'
+import { ConnectionLink } from '../../manager/connection-link.ts'
+import type { WebSocketConnection } from '../../manager/websocket-handler.ts'
+import type { SendSettings } from '../../runs/run-requests.ts'
+import type { Outcome, Session } from '../../connections/session.ts'
+import type { ChatAgents } from '../chat-agents.ts'
+import { executeMakingRoom } from '../making-room.ts'
 
 /** Requests of a connection that are known to have ended, the latest ones. */
 const ENDED_REQUESTS = 256

@@ -1,5 +1,5 @@
 import { GatewayError } from '@turnpike/protocol'
-import type { Session } from '../connections/session.ts'
+import type { Session } from '../../connections/session.ts'
 
 /** The requests of one server that wait for the answer of a run. */
 export class OpenAnswers {

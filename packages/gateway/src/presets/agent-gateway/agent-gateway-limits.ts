@@ -2,7 +2,7 @@ import type { Principal } from '@turnpike/agents'
 import { GatewayError } from '@turnpike/protocol'
 import { RateLimiterMemory, type RateLimiterRes } from 'rate-limiter-flexible'
 import type { Socket } from 'socket.io'
-import { ANONYMOUS } from '../stores/thread-ref.ts'
+import { ANONYMOUS } from '../../stores/thread-ref.ts'
 
 const MINUTE_SECONDS = 60
 

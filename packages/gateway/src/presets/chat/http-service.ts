@@ -1,14 +1,14 @@
 import type { Server } from 'node:http'
 import { GatewayError } from '@turnpike/protocol'
-import type { Gateway } from '../gateway.ts'
-import { guardedApp } from '../transports/http-guard.ts'
-import { closeServer, listenOn, serverOf } from '../transports/http-server.ts'
-import { type ServedAgents, ChatAgents } from './chat-agents.ts'
+import type { Gateway } from '../../gateway.ts'
+import { guardedApp } from '../../transports/http-guard.ts'
+import { closeServer, listenOn, serverOf } from '../../transports/http-server.ts'
+import { type ServedAgents, ChatAgents } from '../chat-agents.ts'
 import { type ChatServer, registerChatServer } from './chat-server.ts'
 import { addChatRoutes, addHealthRoutes } from './http-service-routes.ts'
-import { type MachineOptions, machineOf } from './machine.ts'
+import { type MachineOptions, machineOf } from '../machine.ts'
 import { OpenAnswers } from './open-answers.ts'
-import { openSoon } from './shared-gateway.ts'
+import { openSoon } from '../shared-gateway.ts'
 
 /** How long runs may go on when the service closes. */
 const GRACE_MS = 10_000

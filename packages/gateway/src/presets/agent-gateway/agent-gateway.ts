@@ -1,15 +1,15 @@
 import type { ToolDef } from '@turnpike/agents'
 import { agentGateway } from '@turnpike/protocol/agent-gateway'
 import type { Server } from 'socket.io'
-import type { Gateway } from '../gateway.ts'
-import { holdEarlyPackets } from '../transports/early-packets.ts'
-import { serveSocket } from '../transports/socket-io.ts'
+import type { Gateway } from '../../gateway.ts'
+import { holdEarlyPackets } from '../../transports/early-packets.ts'
+import { serveSocket } from '../../transports/socket-io.ts'
 import { type AuthMiddleware, AgentGatewayAdmission } from './agent-gateway-admission.ts'
 import { type Served, Catalogue } from './agent-gateway-catalogue.ts'
 import { RequestLimits } from './agent-gateway-limits.ts'
 import { AgentGatewayRequests } from './agent-gateway-requests.ts'
 import { type Toolkit, listedTools } from './agent-gateway-tools.ts'
-import { openSoon, sharedGateway } from './shared-gateway.ts'
+import { openSoon, sharedGateway } from '../shared-gateway.ts'
 
 export interface AgentGatewayOptions extends Served {
   /** Your Socket.IO server, on whichever HTTP server you like. */
