@@ -9,6 +9,7 @@ import {
 import { type ServerOptions, Server } from 'socket.io'
 import { type ManagerOptions, type Socket, type SocketOptions, io } from 'socket.io-client'
 import { recordingLogger, testGateway } from './harness.ts'
+import { Noticing } from './noticing.ts'
 
 /** What the server has said, under the name it said it. */
 export interface Told {
@@ -70,13 +71,13 @@ export async function serveAgentGateway(
 export class AgentClient {
   readonly socket: Socket
   readonly told: Told[] = []
-  readonly #waiting = new Set<() => void>()
+  readonly #noticing = new Noticing()
 
   constructor(url: string, options: Partial<ManagerOptions & SocketOptions>) {
     this.socket = io(url, { transports: ['websocket'], forceNew: true, reconnection: false, ...options })
     this.socket.onAny((name: string, body: Body) => {
       this.told.push({ name, body })
-      for (const check of this.#waiting) check()
+      this.#noticing.notice()
     })
   }
 
@@ -133,17 +134,8 @@ export class AgentClient {
   }
 
   /** Resolves once something is found in what was told. */
-  until(find: () => Body[]): Promise<Body[]> {
-    return new Promise((resolve) => {
-      const check = (): void => {
-        const found = find()
-        if (found.length === 0) return
-        this.#waiting.delete(check)
-        resolve(found)
-      }
-      this.#waiting.add(check)
-      check()
-    })
+  until(find: () => readonly Body[]): Promise<readonly Body[]> {
+    return this.#noticing.until(find)
   }
 
   /** The text of a run, as far as it was told. */

@@ -6,6 +6,7 @@ import {
   createHttpService,
 } from '@turnpike/gateway'
 import { type ClientOptions, WebSocket } from 'ws'
+import { Noticing } from './noticing.ts'
 
 export type Frame = Readonly<Record<string, unknown>> & { readonly type: string }
 
@@ -56,7 +57,7 @@ export class ChatClient {
   readonly opened: Promise<void>
   /** The code that it was closed with. */
   readonly closed: Promise<number>
-  readonly #waiting = new Set<() => void>()
+  readonly #noticing = new Noticing()
 
   constructor(url: string, options: ClientOptions = {}) {
     this.socket = new WebSocket(url, options)
@@ -64,7 +65,7 @@ export class ChatClient {
       const frame = JSON.parse(data.toString()) as Frame
       if (frame.type === 'ping') this.pings.push(frame)
       else this.told.push(frame)
-      for (const check of this.#waiting) check()
+      this.#noticing.notice()
     })
     this.opened = new Promise((resolve, reject) => {
       this.socket.once('open', resolve)
@@ -95,22 +96,13 @@ export class ChatClient {
   }
 
   /** Resolves with so many frames of a type. */
-  async atLeast(count: number, type: string): Promise<Frame[]> {
+  async atLeast(count: number, type: string): Promise<readonly Frame[]> {
     return this.until(() => (this.all(type).length >= count ? this.all(type) : []))
   }
 
   /** Resolves once something is found in what was told. */
-  until(find: () => Frame[]): Promise<Frame[]> {
-    return new Promise((resolve) => {
-      const check = (): void => {
-        const found = find()
-        if (found.length === 0) return
-        this.#waiting.delete(check)
-        resolve(found)
-      }
-      this.#waiting.add(check)
-      check()
-    })
+  until(find: () => readonly Frame[]): Promise<readonly Frame[]> {
+    return this.#noticing.until(find)
   }
 
   /** The text of a run, as far as it was told. */

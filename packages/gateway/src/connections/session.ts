@@ -197,7 +197,8 @@ export class Session {
 
   /** Writes what is new, as far as the link takes it. Called when the link has drained, and before it is closed. */
   pump(): void {
-    for (const subscription of [...this.#subscriptions.values(), ...this.#retold]) subscription.pump()
+    for (const subscription of this.#subscriptions.values()) subscription.pump()
+    for (const subscription of this.#retold) subscription.pump()
   }
 
   close(): void {

@@ -12,6 +12,7 @@ import type { Commands, Handled } from '../../connections/connection.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { SendSettings } from '../../runs/run-requests.ts'
 import type { Session } from '../../connections/session.ts'
+import { executeMakingRoom } from '../making-room.ts'
 import type { Catalogue } from './agent-gateway-catalogue.ts'
 import type { RequestLimits } from './agent-gateway-limits.ts'
 import type { ListedTool } from './agent-gateway-tools.ts'
@@ -82,14 +83,8 @@ export class AgentGatewayRequests {
       ...(kind && { findAgent: (name = '') => found(catalogue, kind, name) }),
       ...(apiKey !== undefined && { apiKey }),
     }
-    const { answer, begin } = await session.execute(canonical, settings).catch((error: unknown) => {
-      if (!(error instanceof GatewayError) || error.code !== 'too-many-subscriptions') throw error
-      // A client that has a session for each question does not say when it is through with one.
-      const sessionId = session.leaveIdle()
-      if (sessionId === undefined) throw error
-      socket.emit('session.left', { sessionId })
-      return session.execute(canonical, settings)
-    })
+    const onLeft = (sessionId: string): void => void socket.emit('session.left', { sessionId })
+    const { answer, begin } = await executeMakingRoom(session, canonical, { settings, onLeft })
     if ('recovered' in answer && !answer.recovered && canonical.name === 'thread.subscribe') {
       // Where nobody takes the answer it is told as a reset, which says of which session.
       return { answer: { ...answer, sessionId: canonical.payload.threadId }, begin }

@@ -102,12 +102,12 @@ export class AgentSocket {
     const runId = runIdOf(this.#id, { number: ++this.#count, kind, requestId })
     const send = decodeCommand('thread.send', { threadId: this.#id, ...payload, runId })
     if (send.name !== 'thread.send') throw new TypeError('A request has to come to a run.')
-    const sent: SendSettings = {
+    const asked: SendSettings = {
       findAgent: this.#agents.find,
       ...(settings && Object.keys(settings).length > 0 && { settings }),
       ...(toolCall && { toolCall }),
     }
-    const outcome = await executeMakingRoom(session, send, sent)
+    const outcome = await executeMakingRoom(session, send, { settings: asked })
     if (requestId !== undefined) this.#name(requestId, runId, outcome)
     return outcome
   }

@@ -64,7 +64,7 @@ export class ChatSocket {
       ...(userId !== undefined && { chargedTo: userId }),
     }
     try {
-      return await executeMakingRoom(session, canonical, settings)
+      return await executeMakingRoom(session, canonical, { settings })
     } catch (error) {
       if (canonical.name !== 'run.cancel' || !isUnknownRun(error)) throw error
       this.#say(chatRefusal(error.toJSON(), canonical.payload.runId))
