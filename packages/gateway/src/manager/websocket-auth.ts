@@ -1,4 +1,5 @@
 import { GatewayError } from '@turnpike/protocol'
+import { meets } from '../access/access.ts'
 import { type Place, type RequestHead, credentialOf, textAt } from '../access/credentials.ts'
 import type { Identity } from '../access/identity.ts'
 
@@ -114,11 +115,13 @@ export function presentedAs({ strategy }: WebSocketAuth, token: unknown): Presen
   return credentialOf(head, [{ in: 'header', name: 'authorization', scheme: 'basic' }])?.value ?? null
 }
 
+const NOBODY = { id: 'anonymous' }
+
 /** @throws GatewayError `forbidden` */
 export function assertRights({ roles, permissions }: WebSocketAuth, user: Identity | undefined): void {
-  const hasRole = !roles?.length || roles.some((role) => user?.roles?.includes(role))
-  const missing = permissions?.some((permission) => !user?.permissions?.includes(permission))
-  if (!hasRole || missing) {
+  // Of no roles to choose from, none is wanted.
+  const wanted = { ...(roles?.length && { roles }), ...(permissions && { permissions }) }
+  if (!meets(user ?? NOBODY, wanted)) {
     throw new GatewayError('forbidden', 'This path takes a role or a permission that you do not have.')
   }
 }
