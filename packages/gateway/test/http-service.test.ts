@@ -78,16 +78,10 @@ describe('a chat over HTTP', () => {
     const agents = { counter: countingAgent() }
     await using service = await serveChat(agents, { limits: { replayWindowMs: 1, logBytes: 2_000 } })
     const body = { message: '3', sessionId: 's1', runId: 'r1' }
-    await service.chat('counter', body)
+    const first = await (await service.chat('counter', body)).json()
     await service.chat('counter', { message: '300', sessionId: 's1' })
     const again = await service.chat('counter', body)
-    expect(await again.json()).toMatchObject({
-      text: '1 2 3 ',
-      finishReason: 'stop',
-      agent: 'counter',
-      sessionId: 's1',
-      runId: 'r1',
-    })
+    expect(await again.json()).toEqual(first)
   })
 
   test('that fails is answered with the status of its code', async () => {

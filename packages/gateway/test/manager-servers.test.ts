@@ -96,6 +96,11 @@ test('two handlers at one path of one server are refused, and those that were th
   third.attach(at.server)
   expect(() => third.registerHandler('/ws', {})).toThrow('"/ws"')
   expect(third.getHandler('/ws')).toBeUndefined()
+  // Nor does another wire take a path away, or keep those it had got before it came to that one.
+  const helper = createAgent({ name: 'helper', model: demoModel(), register: false })
+  expect(() => attachWebSocketTransport(at.server, helper, { paths: ['/d', '/a'] })).toThrow('"/a"')
+  await expect(openClient(`${at.url}/d`)).rejects.toThrow('404')
+  expect(await whoServes(`${at.url}/a`)).toBe('first')
   // One's own is replaced as before.
   first.registerHandler('/a', { onOpen: ({ socket }) => socket.send('again') })
   expect(await whoServes(`${at.url}/a`)).toBe('again')

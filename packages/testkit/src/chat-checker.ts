@@ -49,7 +49,7 @@ export interface CheckChatOptions {
  *
  * What has to hold: a session is told from the beginning of the first run that was asked for here, everything from then
  * on, in order and once, whoever asked for it; pieces of text may come joined. A reset gives in a history what it jumps
- * over. A question that came to nothing is refused once, and then nothing more comes of it.
+ * over, and is followed by the ends among that of runs that were asked for here. A question that came to nothing is refused once, and then nothing more comes of it.
  */
 export function checkChat(options: CheckChatOptions): ChatVerdict[] {
   const check = new Check(options)

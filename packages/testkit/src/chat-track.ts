@@ -10,6 +10,8 @@ interface Word {
   /** Where it is text, which frames may join. */
   readonly text: string | undefined
   readonly isEnd: boolean
+  /** It is the end of a run that was asked for here. */
+  readonly isAwaited: boolean
 }
 
 /** How a frame fits what should have been told. */
@@ -28,6 +30,8 @@ export class ChatTrack {
   readonly #wire: ChatWords
   readonly #words: readonly Word[]
   readonly #told = new Set<number>()
+  /** Ends of runs that were asked for, of which only a history has told: each is to be told in a frame, too. */
+  readonly #endsByHistory = new Set<number>()
   /** Index of the first word that is to be told; undefined before anything was. */
   #from: number | undefined
   #next = 0
@@ -49,7 +53,9 @@ export class ChatTrack {
       const text = frame.type === type ? String(frame[field]) : undefined
       const key = ask?.key ?? event.runId
       const { seq, runId } = event
-      return [{ seq, runId, frame: { ...frame, [wire.keyField]: key }, text, isEnd: isTerminal(event) }]
+      const isEnd = isTerminal(event)
+      const isAwaited = isEnd && ask !== undefined
+      return [{ seq, runId, frame: { ...frame, [wire.keyField]: key }, text, isEnd, isAwaited }]
     })
   }
 
@@ -82,6 +88,9 @@ export class ChatTrack {
   /** The client has all up to `seq` by a history. */
   reset(seq: number): void {
     const index = this.#indexAt(seq + 1)
+    for (let i = this.#from ?? 0; i < index; i++) {
+      if (this.#words[i]?.isAwaited && !this.#told.has(i)) this.#endsByHistory.add(i)
+    }
     for (let i = 0; i < index; i++) this.#told.add(i)
     this.#from ??= index
     this.#next = Math.max(this.#next, index)
@@ -101,6 +110,12 @@ export class ChatTrack {
 
   take(frame: ChatFrame): Fit {
     const [from, next] = [this.#from ?? 0, this.#next]
+    for (const i of this.#endsByHistory) {
+      if (this.#matchAt(i, frame) > i) {
+        this.#endsByHistory.delete(i)
+        return { kind: 'next' }
+      }
+    }
     if (this.#takeAt(next, frame)) return { kind: 'next' }
     for (let i = next + 1; i < this.#words.length; i++) {
       if (this.#takeAt(i, frame)) return { kind: 'ahead', skipped: i - next }
@@ -113,9 +128,9 @@ export class ChatTrack {
     return { kind: 'unknown' }
   }
 
-  /** Whether the end of a run was told, by a frame or a history. */
+  /** Whether the end of a run was told by a frame. */
   hasEnded(runId: string): boolean {
-    return this.#words.some((word, i) => word.runId === runId && word.isEnd && this.#told.has(i))
+    return this.#words.some((word, i) => word.runId === runId && word.isEnd && this.#isTold(i))
   }
 
   hasTold(runId: string): boolean {
@@ -126,10 +141,14 @@ export class ChatTrack {
   missing({ runIds, whole }: { runIds: ReadonlySet<string>; whole: boolean }): readonly Word[] {
     const from = this.#from ?? Infinity
     return this.#words.filter((word, i) => {
+      if (runIds.has(word.runId)) return !this.#isTold(i)
       if (this.#told.has(i)) return false
-      if (runIds.has(word.runId)) return true
       return i >= from && !this.#excused.has(i) && (whole || i < this.#next)
     })
+  }
+
+  #isTold(index: number): boolean {
+    return this.#told.has(index) && !this.#endsByHistory.has(index)
   }
 
   #takeAt(index: number, frame: ChatFrame): boolean {

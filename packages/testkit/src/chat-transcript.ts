@@ -21,6 +21,7 @@ export class ChatTranscript implements AsyncDisposable {
   onTold: (frame: ChatFrame) => void = () => {}
   readonly #websocket: WebSocket
   readonly #words: ChatWords
+  readonly #asked = new Set<string | number>()
   readonly #over = new Set<string | number>()
   readonly #waiting = new Set<() => void>()
   #isClosed = false
@@ -52,6 +53,7 @@ export class ChatTranscript implements AsyncDisposable {
   /** Asks, in a frame that the wire understands. */
   ask(ask: ChatAsk, frame: object): void {
     this.records.push({ type: 'asked', ask })
+    this.#asked.add(ask.key ?? ask.runId)
     this.send(frame)
   }
 
@@ -64,7 +66,7 @@ export class ChatTranscript implements AsyncDisposable {
     if (this.#websocket.readyState === WebSocket.OPEN) this.#websocket.send(JSON.stringify(frame))
   }
 
-  /** Whether nothing more is to come of a question: it has ended, was refused, or is in a history. */
+  /** Whether nothing more is to come of a question: it has ended, was refused, or is another's and in a history. */
   isOver(key: string | number): boolean {
     return this.#over.has(key)
   }
@@ -120,8 +122,8 @@ export class ChatTranscript implements AsyncDisposable {
     if (frame.type === 'reset') {
       for (const message of frame['history'] as (Message & Record<string, unknown>)[]) {
         const key = message[this.#words.keyField] as string | number | undefined
-        if (key !== undefined && message.role === 'assistant' && message.status !== 'open')
-          this.#over.add(key)
+        if (key === undefined || this.#asked.has(key)) continue
+        if (message.role === 'assistant' && message.status !== 'open') this.#over.add(key)
       }
     }
     this.onTold(frame)

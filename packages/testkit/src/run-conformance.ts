@@ -232,8 +232,12 @@ export function runConformance(open: () => Promise<Store>): void {
     const message: Message = { id: 'q', role: 'user', parts: [], runId: 'a', status: 'done', createdAt: 1 }
     const answer: Message = { ...message, id: 'an', role: 'assistant' }
     const messages = [message, answer].map((each) => ({ message: each, seq: 1 }))
-    await store.runs.update({ thread, id: 'a' }, { state: 'done', finishReason: 'length' }, messages)
-    expect(await store.runs.find(thread.owner, 'a')).toMatchObject({ finishReason: 'length' })
+    await store.runs.update(
+      { thread, id: 'a' },
+      { state: 'done', finishReason: 'length', steps: 3 },
+      messages,
+    )
+    expect(await store.runs.find(thread.owner, 'a')).toMatchObject({ finishReason: 'length', steps: 3 })
     expect(await store.runs.answer(thread.owner, 'a')).toEqual(answer)
     expect(await store.runs.answer('somebody else', 'a')).toBeUndefined()
   })

@@ -1,4 +1,4 @@
-import type { Message } from '@turnpike/protocol'
+import { type Message, isTerminal } from '@turnpike/protocol'
 import { type ChatRecord, agentSocketWords, checkChat } from '@turnpike/testkit/chat'
 import { describe, expect, test } from 'vitest'
 import { kindsIn, logOf, resetAt, told } from './chat-logs.ts'
@@ -61,7 +61,7 @@ describe('a connection of the agent handler', () => {
         requestId: asks.get(message.runId ?? '')?.key,
       }))
       const rest = log
-        .filter(({ seq, runId }) => seq > event.seq && asks.has(runId))
+        .filter((each) => asks.has(each.runId) && (each.seq > event.seq || isTerminal(each)))
         .flatMap((each) => {
           const ask = asks.get(each.runId)
           const frame = ask && agentSocketWords.frameOf(each, ask)

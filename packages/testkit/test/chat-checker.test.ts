@@ -344,9 +344,18 @@ describe('a reset', () => {
   ]
 
   test('takes the place of what it jumps over', () => {
-    for (const { seq } of log.slice(2))
+    for (const { seq } of log.slice(2, -1))
       expect(check([...frames.slice(0, 1), resetAt(log, at(seq)), ...behind(seq)])).toEqual([])
     expect(check([resetAt(log, at(4)), ...behind(4)])).toEqual([])
+  })
+
+  test('is followed by the ends of what was asked for, once', () => {
+    const [first = {}, reset, end = {}] = [frames[0], resetAt(log, at(log.length)), frames.at(-1)]
+    expect(check([first, reset, end])).toEqual([])
+    expect(check([first, reset])).toEqual(['LOST'])
+    expect(check([first, reset, { ...end, text: 'another' }])).toEqual(['PHANTOM', 'LOST'])
+    expect(check([first, reset, end, end])).toEqual(['DUP'])
+    expect(check([...frames, reset, end])).toEqual(['DUP'])
   })
 
   test('does not skip more than its history has', () => {

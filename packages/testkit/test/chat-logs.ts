@@ -2,6 +2,7 @@ import {
   type EventPayload,
   type Message,
   type ThreadEvent,
+  isTerminal,
   mergeDeltas,
   mintEventId,
   reduce,
@@ -52,13 +53,10 @@ export function tell(log: readonly ThreadEvent[], from: string, random: Random):
     const batch = log.slice(i, i + random.int(1, 6))
     i += batch.length
     const head = batch.at(-1)
-    if (head && random.next() < 0.1) frames.push(resetAt(log, head))
-    else {
-      for (const event of random.next() < 0.5 ? mergeDeltas(batch) : batch) {
-        const frame = chatJsonWords.frameOf(event, { runId: event.runId })
-        if (frame) frames.push({ ...frame, runId: event.runId })
-      }
-    }
+    if (head && random.next() < 0.1) {
+      frames.push(resetAt(log, head))
+      frames.push(...tellAll(batch.filter((event) => event.runId === from && isTerminal(event))))
+    } else frames.push(...tellAll(random.next() < 0.5 ? mergeDeltas(batch) : batch))
   }
   return frames
 }

@@ -5,13 +5,14 @@ import { type Command, type Dialect } from '@turnpike/protocol/wire'
 import type { Access } from '../access/access.ts'
 import type { ApprovalDesk } from '../runs/approvals.ts'
 import type { EventLog } from '../logs/event-log.ts'
-import { type Link, bytesOf } from '../links/link.ts'
+import type { Link } from '../links/link.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { SendSettings } from '../runs/run-requests.ts'
 import type { Runs, Sent } from '../runs/runs.ts'
 import type { ConnectionInfo, Sessions } from './sessions.ts'
 import type { Store } from '../stores/store.ts'
-import { Subscription, resetOf } from './subscription.ts'
+import { AwaitedEnds } from './awaited-ends.ts'
+import { Subscription } from './subscription.ts'
 import type { UserLimits } from '../access/user-limits.ts'
 
 export interface SessionOptions {
@@ -37,7 +38,7 @@ export interface SessionOptions {
 interface Following {
   readonly reasoning: boolean
   readonly onRunEnd: (() => void) | undefined
-  readonly retell: boolean | undefined
+  readonly awaitsEnd: boolean | undefined
 }
 
 /** What a command answers, and what goes on once the answer is written. */
@@ -156,7 +157,11 @@ export class Session {
       answer: { ok: true, threadId: thread.id, runId, status },
       ended: sent.ended,
       begin: () =>
-        this.#followRun(sent, { reasoning: payload.reasoning ?? false, onRunEnd, retell: settings.retell }),
+        this.#followRun(sent, {
+          reasoning: payload.reasoning ?? false,
+          onRunEnd,
+          awaitsEnd: settings.awaitsEnd,
+        }),
     }
   }
 
@@ -233,11 +238,15 @@ export class Session {
     const following = this.#subscriptions.get(id)
     // By that id the client may have meant somebody else's thread, as long as that was open to it.
     if (following && following.thread.key !== key) this.#unsubscribe({ threadId: id })
-    if (!this.#subscriptions.has(id)) {
+    const isFollowed = this.#subscriptions.has(id)
+    if (!isFollowed) {
       this.#followFromStart(sent, options)
       this.#sentTo.set(id, { going: 0 })
-    } else if (options.retell && sent.isRepeated) {
+    }
+    if (isFollowed && options.awaitsEnd && sent.isRepeated) {
       this.#retell(sent, options.reasoning).catch(this.#options.onFailure)
+    } else {
+      this.#subscriptions.get(id)?.awaitEnd(sent)
     }
     this.#countIn(sent)
     // Of several runs that wait, a later one may begin first.
@@ -256,31 +265,31 @@ export class Session {
     ended.then(over, over)
   }
 
-  /** Tells of a run that has ended before this client began to follow its thread. */
-  async #retell({ thread, started, ended }: Sent, reasoning: boolean): Promise<void> {
+  /** Tells of a run that has ended, of which this client is not told where it follows the thread. */
+  async #retell(sent: Sent, reasoning: boolean): Promise<void> {
+    const { thread, runId, started, ended } = sent
     const end = await Promise.race([ended, Promise.resolve(undefined)])
-    const start = await started
-    if (end === undefined || !(await this.#subscriptions.get(thread.id)?.beganBehind(end))) return
+    const following = this.#subscriptions.get(thread.id)
+    if (end === undefined || !(await following?.passesOver(runId, end))) return following?.awaitEnd(sent)
     if (this.#closed || this.#retold.size >= this.#options.limits.subscriptions) return
     const onEnd = (): void => void this.#retold.delete(subscription)
-    const subscription: Subscription = new Subscription({ ...this.#options, thread, reasoning, onEnd })
+    const ends = new AwaitedEnds(this.#options)
+    const subscription: Subscription = new Subscription({ ...this.#options, thread, reasoning, onEnd, ends })
     this.#retold.add(subscription)
+    subscription.awaitEnd(sent)
     subscription.endAt(end)
-    const opening = await subscription.place({ from: start })
-    if (opening.recovered) return subscription.begin()
-    subscription.close()
-    this.#retold.delete(subscription)
-    this.#reset(thread, { ...opening, cause: opening.cause ?? 'expired' })
+    await subscription.beginFrom(await started)
   }
 
   #followFromStart(sent: Sent, options: Following): void {
     const { thread } = sent
-    const { reasoning, onRunEnd } = options
+    const { reasoning, onRunEnd, awaitsEnd } = options
     const subscription = new Subscription({
       ...this.#options,
       thread,
       reasoning,
       ...(onRunEnd && { onEnd: onRunEnd }),
+      ...(awaitsEnd && { ends: new AwaitedEnds(this.#options) }),
     })
     this.#subscriptions.set(thread.id, subscription)
     if (onRunEnd) sent.ended.then((seq) => subscription.endAt(seq), this.#options.onFailure)
@@ -289,21 +298,8 @@ export class Session {
     start.promise
       .then((seq) => {
         if (this.#unplaced.get(thread.id) === start) this.#unplaced.delete(thread.id)
-        return subscription.place({ from: seq })
-      })
-      .then((opening) => {
-        if (!opening.recovered) this.#reset(thread, { ...opening, cause: opening.cause ?? 'expired' })
-        subscription.begin()
+        return subscription.beginFrom(seq)
       })
       .catch(this.#options.onFailure)
-  }
-
-  #reset(thread: Sent['thread'], opening: Parameters<typeof resetOf>[1]): void {
-    if (this.#closed) return
-    const { link, dialect, metrics } = this.#options
-    const frames = dialect.reset(resetOf(thread, opening))
-    const bytes = bytesOf(link.framing, frames)
-    link.write(bytes)
-    metrics.wire(link.framing.name).wrote(frames.length, bytes.length)
   }
 }

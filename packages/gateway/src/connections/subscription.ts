@@ -10,17 +10,21 @@ import {
   seqOf,
 } from '@turnpike/protocol'
 import { type Dialect, type Frame } from '@turnpike/protocol/wire'
+import type { AwaitedEnds, Span } from './awaited-ends.ts'
 import type { ThreadRef } from '../stores/thread-ref.ts'
 import type { EventLog, Follow } from '../logs/event-log.ts'
 import { readHistory } from '../logs/history.ts'
 import { type Link, bytesOf } from '../links/link.ts'
 import { Metrics, type WireMeter } from '../telemetry/metrics.ts'
 import { type Encoding, encodingOf, framesOf } from '../logs/slab.ts'
+import type { Sent } from '../runs/runs.ts'
 import type { Store } from '../stores/store.ts'
 import type { StartAt } from '../logs/thread-window.ts'
 
 /** Of so many flushes of a reader one is timed: reading the clock costs more than all else that is counted. */
 const TIMED_FLUSHES = 8
+/** Spans told in a history that are known of one reader. */
+const JUMPS = 16
 
 export interface SubscriptionOptions {
   readonly log: EventLog
@@ -36,6 +40,8 @@ export interface SubscriptionOptions {
   readonly onEnd?: () => void
   /** Called where it cannot go on because its history could not be read. */
   readonly onFailure: (error: unknown) => void
+  /** The ends that its reader is told even where a history tells of them. @default none */
+  readonly ends?: AwaitedEnds
 }
 
 /** How a subscription began: from its reader's own place, or from a history. */
@@ -75,8 +81,10 @@ export class Subscription {
   /** What is behind it was appended while this reader was there. */
   #liveSeq = Infinity
   #flushes = 0
-  /** The last event before what it tells, be it by a history. */
+  /** The last event before all that it tells. */
   #beganAt: number | undefined
+  /** The latest spans that were told in a history. */
+  readonly #jumps: Span[] = []
   readonly #placed = Promise.withResolvers<void>()
 
   constructor(options: SubscriptionOptions) {
@@ -104,13 +112,21 @@ export class Subscription {
     this.#follow = follow
     if (this.#closed) follow.close()
     this.#position = this.#visible = seqOf(follow.position)
-    this.#beganAt = follow.snapshot ? 0 : (this.#beganAt ?? this.#position)
+    this.#beganAt ??= this.#position
     this.#placed.resolve()
     if (start !== 'head' && 'after' in start) this.#metrics.resumed(follow.cause)
     if (!follow.snapshot) return { recovered: true, head: follow.position }
     const { snapshot, cause } = follow
     const { head, history, more } = await readHistory(store.threads, thread, { snapshot, limits, reasoning })
     return { recovered: false, ...(cause && { cause }), head, history, ...(more && { more }) }
+  }
+
+  /** Takes its place before the event at `seq`, and starts delivery; a history comes first where that is gone. */
+  async beginFrom(seq: number): Promise<void> {
+    const opening = await this.place({ from: seq })
+    if (this.#closed) return
+    if (!opening.recovered) await this.#reset(seq - 1, { ...opening, cause: opening.cause ?? 'expired' })
+    this.begin()
   }
 
   /** Starts delivery; after the answer that tells the reader where it begins. */
@@ -126,10 +142,18 @@ export class Subscription {
     this.pump()
   }
 
-  /** Resolves with whether its reader learns nothing of that event: it began behind it, and got no history. */
-  async beganBehind(seq: number): Promise<boolean> {
+  /** Its reader waits for the end of a run. */
+  awaitEnd(sent: Sent): void {
+    const { ends } = this.#options
+    if (this.#open && this.lag === 0) ends?.forgetEnded()
+    ends?.add(sent)
+  }
+
+  /** Resolves with whether its reader is told nothing of the end of a run, at `seq`: it began behind that, or jumped it. */
+  async passesOver(runId: string, seq: number): Promise<boolean> {
     await this.#placed.promise
-    return (this.#beganAt ?? 0) >= seq
+    if (this.#options.ends?.has(runId)) return false
+    return (this.#beganAt ?? 0) >= seq || this.#jumps.some(({ after, upTo }) => after < seq && seq <= upTo)
   }
 
   close(): void {
@@ -217,17 +241,27 @@ export class Subscription {
   /** The log has let go of what this reader has not seen: it is told, and goes on from the history. */
   #fellOut(): void {
     this.#open = false
-    const { dialect, thread } = this.#options
-    this.place('head').then(
-      (opening) => {
-        if (this.#closed || opening.recovered) return
-        this.#metrics.resumed('lagged')
-        this.#say(dialect.reset(resetOf(thread, { ...opening, cause: 'lagged' })))
-        this.#lagging = false
-        this.begin()
-      },
-      (error: unknown) => this.#options.onFailure(error),
-    )
+    const after = this.#position
+    const goOn = async (): Promise<void> => {
+      const opening = await this.place('head')
+      if (this.#closed || opening.recovered) return
+      this.#metrics.resumed('lagged')
+      await this.#reset(after, { ...opening, cause: 'lagged' })
+      this.#lagging = false
+      this.begin()
+    }
+    goOn().catch(this.#options.onFailure)
+  }
+
+  /** Tells a history of what is behind `after`. */
+  async #reset(after: number, opening: History & { readonly cause: ResetCause }): Promise<void> {
+    const { dialect, thread, ends } = this.#options
+    const span = { after, upTo: seqOf(opening.head) }
+    this.#jumps.push(span)
+    if (this.#jumps.length > JUMPS) this.#jumps.shift()
+    this.#say(dialect.reset(resetOf(thread, opening)))
+    const told = await ends?.within(span)
+    if (told && !this.#closed) this.#say(told.flatMap((event) => dialect.encode(event)))
   }
 
   #say(frames: readonly Frame[]): void {

@@ -1,10 +1,14 @@
 import type { Server } from 'node:http'
 import { type UpgradeHandler, type UpgradeRouter, upgradeRouter } from '../transports/upgrade-router.ts'
 
-/** What is served where nobody has registered a handler: whoever has one may have the path. */
-const unclaimed = new WeakSet<UpgradeHandler>()
+interface ServedPath {
+  readonly upgrade: UpgradeHandler
+  /** Whether there was a handler for it by then. */
+  readonly isRegistered: boolean
+  readonly takeOff: () => void
+}
 
-type ServedPaths = Map<string, { readonly upgrade: UpgradeHandler; readonly takeOff: () => void }>
+type ServedPaths = Map<string, ServedPath>
 
 /** At which servers the paths of a manager are served. Others may serve theirs there, too. */
 export class Attachments {
@@ -31,7 +35,7 @@ export class Attachments {
     const before = this.#served.get(router)
     const served: ServedPaths = before ?? new Map()
     if (!before) {
-      for (const path of paths) if (this.#isRegistered(path)) assertFree(path, router)
+      router.assertFree(paths.filter(this.#isRegistered))
       this.#served.set(router, served)
       for (const path of paths) this.#serve(router, path)
     }
@@ -48,7 +52,9 @@ export class Attachments {
    * @throws TypeError where somebody else serves it at one of the servers
    */
   assertFree(path: string): void {
-    for (const [router, served] of this.#served) assertFree(path, router, served)
+    for (const [router, served] of this.#served) {
+      if (!served.get(path)?.isRegistered) router.assertFree([path])
+    }
   }
 
   /** Serves a path that has got a handler. */
@@ -58,21 +64,11 @@ export class Attachments {
 
   #serve(router: UpgradeRouter, path: string): void {
     const served = this.#served.get(router)
-    const earlier = served?.get(path)?.upgrade
-    if (earlier && !unclaimed.has(earlier)) return
-    const upgrade = earlier ?? this.#upgradeAt(path)
-    if (this.#isRegistered(path)) unclaimed.delete(upgrade)
-    else if (router.get(path)) return
-    else unclaimed.add(upgrade)
-    served?.set(path, { upgrade, takeOff: router.add(path, upgrade) })
+    const earlier = served?.get(path)
+    if (earlier?.isRegistered) return
+    const upgrade = earlier?.upgrade ?? this.#upgradeAt(path)
+    const isRegistered = this.#isRegistered(path)
+    const takeOff = isRegistered ? router.add(path, upgrade) : router.offer(path, upgrade)
+    served?.set(path, { upgrade, isRegistered, takeOff })
   }
-}
-
-function assertFree(path: string, router: UpgradeRouter, served?: ServedPaths): void {
-  const earlier = served?.get(path)?.upgrade
-  const other = router.get(path)
-  if (!other || unclaimed.has(other) || (earlier && !unclaimed.has(earlier))) return
-  throw new TypeError(
-    `"${path}" is served by something else on this server. Give one of the two another path.`,
-  )
 }

@@ -21,8 +21,11 @@ export interface SendSettings {
   readonly settings?: RunSettings
   /** A tool that is called in place of an answer; the message says so in words. */
   readonly toolCall?: DirectCall
-  /** Whether who follows the thread, and asks again for a run from before that, is told of the run. @default false */
-  readonly retell?: boolean
+  /**
+   * Whether the sender waits for the run's end: it is told of that also where it asks again for a run of before it came,
+   * and where a history takes the place of what it missed. @default false
+   */
+  readonly awaitsEnd?: boolean
 }
 
 /** A message to be answered in a thread that its sender may write to. */

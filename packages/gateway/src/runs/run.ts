@@ -407,7 +407,8 @@ export class Run {
       // The thread is free at once; the messages go to the store, and until then the log has them.
       this.#options.onEnd(this)
       const usage = terminal.type === 'finish' ? terminal.usage : this.#recorder.usage
-      const ending = terminal.type === 'finish' ? { finishReason: terminal.finishReason } : {}
+      const ending =
+        terminal.type === 'finish' ? { finishReason: terminal.finishReason, steps: terminal.steps } : {}
       const used = isSomething(usage) ? { usage } : {}
       await this.#journal.write({ state, endSeq, parked: null, ...used, ...ending })
     } catch (error) {

@@ -97,8 +97,9 @@ export interface RunChange {
   /** Its background operations that still go on. */
   readonly background?: readonly EventOf<'run-update'>['background'][]
   readonly usage?: Usage
-  /** How it has ended, where it did not fail. */
+  /** How it has ended, and in how many steps, where it did not fail. */
   readonly finishReason?: FinishReason
+  readonly steps?: number
 }
 
 /** A run, from when it was taken on. A thread's owner owns its runs, whoever sent the message. */

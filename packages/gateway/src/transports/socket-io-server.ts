@@ -28,8 +28,14 @@ export interface SocketIoServer {
 /**
  * Makes a Socket.IO server at one path of an HTTP server, beside whatever else is there: other servers of Socket.IO, raw
  * WebSockets, an app.
+ *
+ * @throws TypeError where somebody else serves the path
  */
 export function attachSocketIo(server: HttpServer, gateway: Gateway, path: string): SocketIoServer {
+  // The client puts a slash behind the path it is told.
+  const paths = [path, `${path}/`]
+  const upgrades = upgradeRouter(server)
+  upgrades.assertFree(paths)
   const { connections, earlyConnections } = gateway.limits
   const engine: Engine = new Engine({
     ...engineOptions(gateway),
@@ -62,11 +68,9 @@ export function attachSocketIo(server: HttpServer, gateway: Gateway, path: strin
     connection.once('close', () => connected.delete(connection))
   })
   const requests = requestRouter(server)
-  const upgrades = upgradeRouter(server)
-  // The client puts a slash behind the path it is told.
-  const detach = [path, `${path}/`].flatMap((at) => [
-    requests.add(at, (request, response) => engine.handleRequest(request, response)),
+  const detach = paths.flatMap((at) => [
     upgrades.add(at, (request, socket, head) => engine.handleUpgrade(request, socket, head)),
+    requests.add(at, (request, response) => engine.handleRequest(request, response)),
   ])
   return {
     io,

@@ -27,6 +27,8 @@ export function upgradeRouter(server: Server): UpgradeRouter {
 export class UpgradeRouter {
   readonly #server: Server
   readonly #handlers = new Map<string, UpgradeHandler>()
+  /** Paths that whoever wants them may have. */
+  readonly #offers = new WeakSet<UpgradeHandler>()
 
   constructor(server: Server) {
     this.#server = server
@@ -34,16 +36,36 @@ export class UpgradeRouter {
     upgradeWebSocketsOnly(server)
   }
 
-  /** Who has a path. */
-  get(path: string): UpgradeHandler | undefined {
-    return this.#handlers.get(path)
+  /** Takes a path. Returns what gives it back. @throws TypeError where somebody has taken it */
+  add(path: string, handler: UpgradeHandler): () => void {
+    this.assertFree([path])
+    this.#offers.delete(handler)
+    return this.replace(path, handler)
   }
 
-  /** Takes a path; an earlier handler of it is replaced. Returns what gives it back. */
-  add(path: string, handler: UpgradeHandler): () => void {
+  /** Serves a path until somebody takes it; does nothing where it is served already. Returns what ends that. */
+  offer(path: string, handler: UpgradeHandler): () => void {
+    if (this.#handlers.has(path)) return () => {}
+    this.#offers.add(handler)
+    return this.replace(path, handler)
+  }
+
+  /** Serves a path in the place of whoever has it. Returns what gives it back. */
+  replace(path: string, handler: UpgradeHandler): () => void {
     this.#handlers.set(path, handler)
     return () => {
       if (this.#handlers.get(path) === handler) this.#handlers.delete(path)
+    }
+  }
+
+  /** @throws TypeError where somebody has taken one of them */
+  assertFree(paths: readonly string[]): void {
+    for (const path of paths) {
+      const handler = this.#handlers.get(path)
+      if (!handler || this.#offers.has(handler)) continue
+      throw new TypeError(
+        `"${path}" is served by something else on this server. Give one of the two another path.`,
+      )
     }
   }
 

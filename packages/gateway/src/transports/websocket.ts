@@ -23,7 +23,11 @@ export interface WebSocketOptions {
   readonly accept?: (link: Link, request: IncomingMessage) => Attachment
 }
 
-/** Serves a dialect over WebSocket at one path of a server; returns what takes it off again. */
+/**
+ * Serves a dialect over WebSocket at one path of a server; returns what takes it off again.
+ *
+ * @throws TypeError where somebody else serves the path
+ */
 export function attachWebSocket(server: Server, gateway: Gateway, options: WebSocketOptions): () => void {
   const { path, dialect, subprotocol } = options
   const { admission, limits, wheel } = gateway

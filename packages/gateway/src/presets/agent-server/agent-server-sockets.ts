@@ -41,7 +41,8 @@ export class ManagedSockets {
     }
     for (const server of this.#servers) {
       const router = upgradeRouter(server)
-      for (const path of this.#managers.flatMap((manager) => manager.getPaths())) router.add(path, draining)
+      for (const path of this.#managers.flatMap((manager) => manager.getPaths()))
+        router.replace(path, draining)
     }
   }
 

@@ -104,6 +104,7 @@ export class AgentSocket {
     if (send.name !== 'thread.send') throw new TypeError('A request has to come to a run.')
     const asked: SendSettings = {
       findAgent: this.#agents.find,
+      awaitsEnd: true,
       ...(settings && Object.keys(settings).length > 0 && { settings }),
       ...(toolCall && { toolCall }),
     }

@@ -60,7 +60,7 @@ export class ChatSocket {
       throw new GatewayError('forbidden', 'Who this connection is of, is settled.')
     const settings: SendSettings = {
       findAgent: this.#options.agents.find,
-      retell: true,
+      awaitsEnd: true,
       ...(userId !== undefined && { chargedTo: userId }),
     }
     try {

@@ -1,6 +1,7 @@
 import type { Server } from 'node:http'
 import { chatJson } from '@turnpike/protocol/chat-json'
 import type { Gateway } from '../../gateway.ts'
+import { upgradeRouter } from '../../transports/upgrade-router.ts'
 import { attachWebSocket } from '../../transports/websocket.ts'
 import { type ServedAgents, ChatAgents } from '../chat-agents.ts'
 import { chatServerOf } from './chat-server.ts'
@@ -18,6 +19,7 @@ export interface WebSocketTransportOptions {
  * Serves chat JSON over WebSocket: `{ type: 'chat', message }` in, `chunk` to `done` out. It closes with the service
  * whose server it is on; on any other, with the gateway that it is given.
  *
+ * @throws TypeError where somebody else serves one of the paths
  * @example
  * attachWebSocketTransport(service.server, { helper })
  * @see PROTOCOL.md, Chat JSON
@@ -27,6 +29,8 @@ export function attachWebSocketTransport(
   agents: ServedAgents,
   options: WebSocketTransportOptions = {},
 ): void {
+  const paths = options.paths ?? ['/', '/ws', '/v1/ws']
+  upgradeRouter(server).assertFree(paths)
   const service = chatServerOf(server)
   const own = options.gateway ?? service?.gateway
   const shared = own ? undefined : shareGateway()
@@ -37,7 +41,7 @@ export function attachWebSocketTransport(
   openSoon(gateway)
   const open = new Set<ChatSocket>()
   const socketOptions = { gateway, agents: served, onClose: (socket: ChatSocket) => void open.delete(socket) }
-  const detach = (options.paths ?? ['/', '/ws', '/v1/ws']).map((path) =>
+  const detach = paths.map((path) =>
     attachWebSocket(server, gateway, {
       path,
       dialect: chatJson,

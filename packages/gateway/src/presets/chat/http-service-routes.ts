@@ -21,7 +21,7 @@ import { answerWith, openStream } from '../../transports/http-streams.ts'
 import { dataFraming } from '../../transports/sse.ts'
 import type { ChatAgents } from '../chat-agents.ts'
 import type { OpenAnswers } from './open-answers.ts'
-import { ChatAnswerLink, chatEndings, storedAnswer } from './chat-answer.ts'
+import { ChatAnswerLink, chatEndings } from './chat-answer.ts'
 
 /** Adds liveness and readiness. */
 export function addHealthRoutes(app: Hono<Env>, gateway: Gateway, answers: OpenAnswers): void {
@@ -69,7 +69,8 @@ export function addChatRoutes(app: Hono<Env>, options: ChatRoutesOptions): void 
     const admitted = await admittedOf(c, gateway)
     const body = await bodyOf(c, limits.frameBytes)
     const { userId, payload } = readChatRequest('chat', { ...body, agent: c.req.param('agent') })
-    const settings = { findAgent: agents.find, ...(userId !== undefined && { chargedTo: userId }) }
+    const chargedTo = userId === undefined ? {} : { chargedTo: userId }
+    const settings = { findAgent: agents.find, awaitsEnd: true, ...chargedTo }
     const chat = { gateway, admitted, settings, payload: checked('thread.send', payload), answers }
     return wantsEvents(c) ? streamChat(c, chat) : answerChat(c, chat)
   })
@@ -140,10 +141,8 @@ async function answerChat(
     const { answer, begin } = await session.send(payload, () => link.end(), settings)
     if (!('runId' in answer)) throw new TypeError('A chat has to come to a run.')
     begin?.()
-    const { runId, threadId: sessionId } = answer
-    const told = await Promise.race([link.answerOf(runId), gone.then(() => 'gone' as const)])
-    if (told === 'gone') return RESPONSE_ALREADY_SENT
-    return c.json(told ?? (await storedAnswer(gateway, admitted.principal, { runId, sessionId })))
+    const told = await Promise.race([link.answerOf(answer.runId), gone.then(() => 'gone' as const)])
+    return told === 'gone' ? RESPONSE_ALREADY_SENT : c.json(told)
   } finally {
     leave()
     session.close()

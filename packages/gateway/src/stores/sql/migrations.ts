@@ -101,6 +101,7 @@ async function addRequests(db: Database): Promise<void> {
   await db.schema.alterTable('runs').addColumn('settings', 'text').execute()
   await db.schema.alterTable('runs').addColumn('tool_call', 'text').execute()
   await db.schema.alterTable('runs').addColumn('finish_reason', 'text').execute()
+  await db.schema.alterTable('runs').addColumn('steps', 'integer').execute()
 }
 
 async function createMessages(db: Database, keyType: KeyType): Promise<void> {

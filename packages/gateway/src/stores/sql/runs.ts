@@ -30,6 +30,7 @@ type RunColumns = Partial<
     | 'input_tokens'
     | 'output_tokens'
     | 'finish_reason'
+    | 'steps'
   >
 >
 
@@ -64,6 +65,7 @@ export class SqlRuns implements RunStore {
       input_tokens: row.input_tokens,
       output_tokens: row.output_tokens,
       finish_reason: row.finish_reason,
+      steps: row.steps,
     }),
   )
   readonly #putMessage = new PreparedQuery(
@@ -270,11 +272,12 @@ const NO_CHANGE = {
   input_tokens: null,
   output_tokens: null,
   finish_reason: null,
+  steps: null,
 }
 
 /** Only what changes. */
 function columnsOf(change: RunChange): RunColumns {
-  const { state, startSeq, endSeq, parked, background, usage, finishReason } = change
+  const { state, startSeq, endSeq, parked, background, usage, finishReason, steps } = change
   return {
     ...(state !== undefined && { state }),
     ...(startSeq !== undefined && { start_seq: startSeq }),
@@ -283,6 +286,7 @@ function columnsOf(change: RunChange): RunColumns {
     ...(background && { background: background.length > 0 ? toJson(background) : null }),
     ...(usage && { input_tokens: usage.inputTokens, output_tokens: usage.outputTokens }),
     ...(finishReason !== undefined && { finish_reason: finishReason }),
+    ...(steps !== undefined && { steps }),
   }
 }
 
@@ -306,5 +310,6 @@ function runOf(row: Row & { thread_id: string }): RunRecord {
     ...(row.background !== null && { background: fromJson(row.background) }),
     ...(inputTokens !== null && outputTokens !== null && { usage: { inputTokens, outputTokens } }),
     ...(row.finish_reason !== null && { finishReason: row.finish_reason }),
+    ...(row.steps !== null && { steps: row.steps }),
   }
 }

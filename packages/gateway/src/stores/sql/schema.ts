@@ -55,6 +55,7 @@ interface RunTable {
   input_tokens: number | null
   output_tokens: number | null
   finish_reason: FinishReason | null
+  steps: number | null
   created_at: number
 }
 
