@@ -75,12 +75,12 @@ describe('a chat over HTTP', () => {
   })
 
   test('that is asked for again when the log has let go of it is answered from the history', async () => {
-    const agents = { counter: countingAgent() }
+    const agents = { reporter: scriptedAgent('reporter', ALL_REPORTS), counter: countingAgent() }
     await using service = await serveChat(agents, { limits: { replayWindowMs: 1, logBytes: 2_000 } })
-    const body = { message: '3', sessionId: 's1', runId: 'r1' }
-    const first = await (await service.chat('counter', body)).json()
+    const body = { message: 'How cold is it?', sessionId: 's1', runId: 'r1' }
+    const first = await (await service.chat('reporter', body)).json()
     await service.chat('counter', { message: '300', sessionId: 's1' })
-    const again = await service.chat('counter', body)
+    const again = await service.chat('reporter', body)
     expect(await again.json()).toEqual(first)
   })
 
