@@ -11,7 +11,6 @@ import {
   type ChatRecord,
   type ChatVerdict,
   chatAnswerWords,
-  chatStoredAnswerWords,
   checkChat,
 } from '@turnpike/testkit/chat'
 import { AgentSocketClient } from './chat-history-agent-socket.ts'
@@ -196,16 +195,11 @@ export class ChatWorld implements AsyncDisposable {
       as === 'sse' && response.ok
         ? parseEventStream([Buffer.from(body)]).map(({ data }) => JSON.parse(data) as ChatFrame)
         : [answerIn(JSON.parse(body) as object, runId)]
-    // What the log lets go of early may have to come out of the store, which knows less.
-    const isStored =
-      this.#limits.logBytes !== undefined && frames[0]?.type === 'answer' && !('steps' in frames[0])
-    const told = isStored ? frames.map((frame) => ({ ...frame, usage: undefined })) : frames
-    const words = isStored ? chatStoredAnswerWords : chatAnswerWords
     const records: ChatRecord[] = [
       { type: 'asked', ask: { runId } },
-      ...told.map((frame): ChatRecord => ({ type: 'told', frame })),
+      ...frames.map((frame): ChatRecord => ({ type: 'told', frame })),
     ]
-    const ended = as === 'sse' ? { endsWithRun: true } : { words }
+    const ended = as === 'sse' ? { endsWithRun: true } : { words: chatAnswerWords }
     this.told.push({ who: `${as} ${runId}`, records, how: { left: 'answered', ...ended } })
   }
 }

@@ -94,16 +94,6 @@ export const chatAnswerWords: ChatWords = {
   },
 }
 
-/** The same for a run whose end the log has let go of: how many steps it took, and what it used, is not looked at. */
-export const chatStoredAnswerWords: ChatWords = {
-  ...chatAnswerWords,
-  name: 'the answer of chat JSON, out of the store',
-  frameOf(event, ask) {
-    const frame = chatAnswerWords.frameOf(event, ask)
-    return frame?.type === 'answer' ? { ...frame, steps: undefined, usage: undefined } : frame
-  },
-}
-
 /** What a client of the agent handler is told: of its own requests alone, by the ids it gave them. */
 export const agentSocketWords: ChatWords = {
   name: 'the agent handler',

@@ -7,6 +7,5 @@ export {
   agentSocketWords,
   chatAnswerWords,
   chatJsonWords,
-  chatStoredAnswerWords,
 } from './chat-words.ts'
 export { type FollowChatOptions, type FollowedChat, followChat } from './follow-chat.ts'
