@@ -92,8 +92,8 @@ class Check {
   readonly #tracks: ReadonlyMap<string, ChatTrack>
   readonly #threadOf: ReadonlyMap<string, string>
   readonly #questions: Question[] = []
-  /** Runs that were to be stopped and may not have been there yet. */
-  readonly #cancelled = new Set<string>()
+  /** Runs that were to be stopped and may not have been there: as often as each was. */
+  readonly #cancelled: string[] = []
   readonly #followed = new Set<string>()
   readonly #verdicts: ChatVerdict[] = []
   #told = -1
@@ -122,8 +122,9 @@ class Check {
   }
 
   cancelled(runId: string): void {
-    // Behind a question of its own, a run is there.
-    if (!this.#questions.some(({ ask }) => ask.runId === runId)) this.#cancelled.add(runId)
+    // Behind a question of its own, a run is there, unless that came to nothing.
+    const isAsked = this.#questions.some(({ ask }) => ask.runId === runId)
+    if (!isAsked || !this.#threadOf.has(runId)) this.#cancelled.push(runId)
   }
 
   told(frame: ChatFrame): void {
@@ -204,7 +205,11 @@ class Check {
   #isRefusal(frame: ChatFrame, runId: string, track: ChatTrack | undefined): boolean {
     if (frame.type !== 'error') return false
     const code = String(frame['code'])
-    if (code === 'unknown-run' && this.#cancelled.delete(runId)) return true
+    const cancelled = code === 'unknown-run' ? this.#cancelled.indexOf(runId) : -1
+    if (cancelled >= 0) {
+      this.#cancelled.splice(cancelled, 1)
+      return true
+    }
     const asked = this.#questions.filter(({ ask, refused }) => ask.runId === runId && !refused)
     const question = asked.at(-1)
     if (!question) return false

@@ -324,6 +324,7 @@ describe('a question that comes to nothing', () => {
     const unknown = { ...refusal, code: 'unknown-run' }
     expect(check([{ type: 'cancelled', runId: 'x' }, ...told(unknown)])).toEqual([])
     expect(check([{ type: 'cancelled', runId: 'x' }, ...told(unknown, unknown)])).toEqual(['PHANTOM'])
+    expect(check([asked('x'), { type: 'cancelled', runId: 'x' }, ...told(refusal, unknown)])).toEqual([])
     expect(
       check([asked('r'), { type: 'cancelled', runId: 'r' }, ...told({ ...unknown, runId: 'r' })]),
     ).toContain('PHANTOM')

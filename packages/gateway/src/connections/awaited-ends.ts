@@ -60,16 +60,20 @@ export class AwaitedEnds {
     for (const [runId, { run, endSeq = Infinity }] of this.#awaited) {
       if (endSeq > upTo) continue
       this.#awaited.delete(runId)
-      if (endSeq <= after) continue
-      this.#noteTold(runId)
-      ends.push(storedEnd({ run, endSeq }, this.#options))
+      if (endSeq > after) ends.push(this.#tell({ run, endSeq }))
     }
     return (await Promise.all(ends)).flat()
   }
 
-  #noteTold(runId: string): void {
-    this.#told.add(runId)
+  /** The end of a run that is over. */
+  tell({ thread, runId }: Sent, endSeq: number): Promise<ThreadEvent[]> {
+    return this.#tell({ run: { thread, id: runId }, endSeq })
+  }
+
+  #tell(ended: EndedRun): Promise<ThreadEvent[]> {
+    this.#told.add(ended.run.id)
     const [oldest] = this.#told
     if (this.#told.size > TOLD && oldest !== undefined) this.#told.delete(oldest)
+    return storedEnd(ended, this.#options)
   }
 }

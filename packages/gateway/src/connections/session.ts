@@ -193,7 +193,7 @@ export class Session {
    */
   leaveIdle(): string | undefined {
     for (const [threadId, { going }] of this.#sentTo) {
-      if (going > 0 || (this.#subscriptions.get(threadId)?.lag ?? 0) > 0) continue
+      if (going > 0 || this.#subscriptions.get(threadId)?.isCaughtUp === false) continue
       this.#unsubscribe({ threadId })
       return threadId
     }
@@ -267,10 +267,11 @@ export class Session {
 
   /** Tells of a run that has ended, of which this client is not told where it follows the thread. */
   async #retell(sent: Sent, reasoning: boolean): Promise<void> {
-    const { thread, runId, started, ended } = sent
+    const { thread, started, ended } = sent
     const end = await Promise.race([ended, Promise.resolve(undefined)])
     const following = this.#subscriptions.get(thread.id)
-    if (end === undefined || !(await following?.passesOver(runId, end))) return following?.awaitEnd(sent)
+    if (end === undefined) return following?.awaitEnd(sent)
+    if (await following?.awaitPast(sent, end)) return
     if (this.#closed || this.#retold.size >= this.#options.limits.subscriptions) return
     const onEnd = (): void => void this.#retold.delete(subscription)
     const ends = new AwaitedEnds(this.#options)

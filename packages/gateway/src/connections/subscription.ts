@@ -85,6 +85,8 @@ export class Subscription {
   #beganAt: number | undefined
   /** The latest spans that were told in a history. */
   readonly #jumps: Span[] = []
+  /** Ends that are being looked up for it. */
+  #telling = 0
   readonly #placed = Promise.withResolvers<void>()
 
   constructor(options: SubscriptionOptions) {
@@ -104,6 +106,11 @@ export class Subscription {
     return Math.max(0, (this.#follow?.window.headSeq ?? 0) - this.#position)
   }
 
+  /** Whether its reader was given all that there is to tell. */
+  get isCaughtUp(): boolean {
+    return this.#open && this.lag === 0 && this.#telling === 0
+  }
+
   /** Takes its place in the log. Nothing is written before {@link begin}. */
   async place(start: StartAt): Promise<Opening> {
     const { log, store, thread, limits, reasoning } = this.#options
@@ -111,6 +118,7 @@ export class Subscription {
     const follow = await log.follow(thread, start, this.pump)
     this.#follow = follow
     if (this.#closed) follow.close()
+    if (follow.snapshot) this.#jumpTo(seqOf(follow.position))
     this.#position = this.#visible = seqOf(follow.position)
     this.#beganAt ??= this.#position
     this.#placed.resolve()
@@ -125,7 +133,7 @@ export class Subscription {
   async beginFrom(seq: number): Promise<void> {
     const opening = await this.place({ from: seq })
     if (this.#closed) return
-    if (!opening.recovered) await this.#reset(seq - 1, { ...opening, cause: opening.cause ?? 'expired' })
+    if (!opening.recovered) await this.#reset({ ...opening, cause: opening.cause ?? 'expired' })
     this.begin()
   }
 
@@ -145,15 +153,23 @@ export class Subscription {
   /** Its reader waits for the end of a run. */
   awaitEnd(sent: Sent): void {
     const { ends } = this.#options
-    if (this.#open && this.lag === 0) ends?.forgetEnded()
+    if (this.isCaughtUp) ends?.forgetEnded()
     ends?.add(sent)
   }
 
-  /** Resolves with whether its reader is told nothing of the end of a run, at `seq`: it began behind that, or jumped it. */
-  async passesOver(runId: string, seq: number): Promise<boolean> {
+  /**
+   * The same for a run that has ended at `endSeq`: what was in a history is told at once.
+   *
+   * @returns Whether it is told here; false where the run ended before all that is.
+   */
+  async awaitPast(sent: Sent, endSeq: number): Promise<boolean> {
     await this.#placed.promise
-    if (this.#options.ends?.has(runId)) return false
-    return (this.#beganAt ?? 0) >= seq || this.#jumps.some(({ after, upTo }) => after < seq && seq <= upTo)
+    const { ends } = this.#options
+    const isJumped = this.#jumps.some(({ after, upTo }) => after < endSeq && endSeq <= upTo)
+    if (!isJumped && (this.#beganAt ?? 0) >= endSeq) return false
+    if (isJumped && ends?.has(sent.runId) === false) await this.#tellEnds(ends.tell(sent, endSeq))
+    else this.awaitEnd(sent)
+    return true
   }
 
   close(): void {
@@ -241,27 +257,39 @@ export class Subscription {
   /** The log has let go of what this reader has not seen: it is told, and goes on from the history. */
   #fellOut(): void {
     this.#open = false
-    const after = this.#position
     const goOn = async (): Promise<void> => {
       const opening = await this.place('head')
       if (this.#closed || opening.recovered) return
       this.#metrics.resumed('lagged')
-      await this.#reset(after, { ...opening, cause: 'lagged' })
+      await this.#reset({ ...opening, cause: 'lagged' })
       this.#lagging = false
       this.begin()
     }
     goOn().catch(this.#options.onFailure)
   }
 
-  /** Tells a history of what is behind `after`. */
-  async #reset(after: number, opening: History & { readonly cause: ResetCause }): Promise<void> {
-    const { dialect, thread, ends } = this.#options
-    const span = { after, upTo: seqOf(opening.head) }
-    this.#jumps.push(span)
+  /** What lies between is told in a history. */
+  #jumpTo(upTo: number): void {
+    this.#jumps.push({ after: this.#position, upTo })
     if (this.#jumps.length > JUMPS) this.#jumps.shift()
+  }
+
+  /** Tells a history of what was jumped last. */
+  async #reset(opening: History & { readonly cause: ResetCause }): Promise<void> {
+    const { dialect, thread, ends } = this.#options
     this.#say(dialect.reset(resetOf(thread, opening)))
-    const told = await ends?.within(span)
-    if (told && !this.#closed) this.#say(told.flatMap((event) => dialect.encode(event)))
+    const span = this.#jumps.at(-1)
+    if (ends && span) await this.#tellEnds(ends.within(span))
+  }
+
+  async #tellEnds(found: Promise<readonly ThreadEvent[]>): Promise<void> {
+    this.#telling++
+    try {
+      const ends = await found
+      if (!this.#closed) this.#say(ends.flatMap((event) => this.#options.dialect.encode(event)))
+    } finally {
+      this.#telling--
+    }
   }
 
   #say(frames: readonly Frame[]): void {
