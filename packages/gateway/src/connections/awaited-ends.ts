@@ -1,14 +1,7 @@
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { ThreadEvent } from '@turnpike/protocol'
 import { type EndedRun, storedEnd } from '../runs/run-stored-end.ts'
 import type { Runs, Sent } from '../runs/runs.ts'
 import type { Store } from '../stores/store.ts'
-
-/** Events from behind one up to another one, by `seq`. */
-export interface Span {
-  readonly after: number
-  readonly upTo: number
-}
 
 /** Runs that are known to have been told of, the latest ones. */
 const TOLD = 256
@@ -32,12 +25,16 @@ export class AwaitedEnds {
     this.#options = options
   }
 
-  add({ thread, runId, ended }: Sent): void {
+  /** @param onEnd - Called when it is known where the run ends; the log may have told of that before. */
+  add({ thread, runId, ended }: Sent, onEnd: () => void): void {
     if (this.has(runId)) return
     const end: AwaitedEnd = { run: { thread, id: runId }, endSeq: undefined }
     this.#awaited.set(runId, end)
     ended.then(
-      (seq) => void (end.endSeq = seq),
+      (seq) => {
+        end.endSeq = seq
+        onEnd()
+      },
       () => void this.#awaited.delete(runId),
     )
   }
@@ -52,17 +49,15 @@ export class AwaitedEnds {
     for (const [runId, { endSeq }] of this.#awaited) if (endSeq !== undefined) this.#awaited.delete(runId)
   }
 
-  /** The ends that are jumped over by what tells of a span in a history. */
-  async within({ after, upTo }: Span): Promise<ThreadEvent[]> {
-    // Who is told of an end, and who notes it, learn of it in the same turn.
-    await nextTurn()
+  /** The ends that are awaited and were jumped; undefined where there are none. */
+  takeJumped(isJumped: (seq: number) => boolean): Promise<ThreadEvent[]> | undefined {
     const ends: Promise<ThreadEvent[]>[] = []
-    for (const [runId, { run, endSeq = Infinity }] of this.#awaited) {
-      if (endSeq > upTo) continue
+    for (const [runId, { run, endSeq }] of this.#awaited) {
+      if (endSeq === undefined || !isJumped(endSeq)) continue
       this.#awaited.delete(runId)
-      if (endSeq > after) ends.push(this.#tell({ run, endSeq }))
+      ends.push(this.#tell({ run, endSeq }))
     }
-    return (await Promise.all(ends)).flat()
+    return ends.length > 0 ? Promise.all(ends).then((told) => told.flat()) : undefined
   }
 
   /** The end of a run that is over. */

@@ -243,15 +243,16 @@ export class Session {
       this.#followFromStart(sent, options)
       this.#sentTo.set(id, { going: 0 })
     }
-    if (isFollowed && options.awaitsEnd && sent.isRepeated) {
-      this.#retell(sent, options.reasoning).catch(this.#options.onFailure)
-    } else {
-      this.#subscriptions.get(id)?.awaitEnd(sent)
-    }
+    if (isFollowed && options.awaitsEnd) this.#awaitEnd(sent, options)
     this.#countIn(sent)
     // Of several runs that wait, a later one may begin first.
     const start = this.#unplaced.get(id)
     if (start) sent.started.then(start.resolve, start.reject)
+  }
+
+  #awaitEnd(sent: Sent, { reasoning }: Following): void {
+    if (sent.isRepeated) this.#retell(sent, reasoning).catch(this.#options.onFailure)
+    else this.#subscriptions.get(sent.thread.id)?.awaitEnd(sent)
   }
 
   #countIn({ thread: { id }, ended }: Sent): void {
@@ -293,6 +294,8 @@ export class Session {
       ...(awaitsEnd && { ends: new AwaitedEnds(this.#options) }),
     })
     this.#subscriptions.set(thread.id, subscription)
+    // Before the subscription is to end there.
+    subscription.awaitEnd(sent)
     if (onRunEnd) sent.ended.then((seq) => subscription.endAt(seq), this.#options.onFailure)
     const start = Promise.withResolvers<number>()
     this.#unplaced.set(thread.id, start)

@@ -10,7 +10,7 @@ import {
   seqOf,
 } from '@turnpike/protocol'
 import { type Dialect, type Frame } from '@turnpike/protocol/wire'
-import type { AwaitedEnds, Span } from './awaited-ends.ts'
+import type { AwaitedEnds } from './awaited-ends.ts'
 import type { ThreadRef } from '../stores/thread-ref.ts'
 import type { EventLog, Follow } from '../logs/event-log.ts'
 import { readHistory } from '../logs/history.ts'
@@ -42,6 +42,12 @@ export interface SubscriptionOptions {
   readonly onFailure: (error: unknown) => void
   /** The ends that its reader is told even where a history tells of them. @default none */
   readonly ends?: AwaitedEnds
+}
+
+/** Events behind one up to another one, by `seq`. */
+interface Span {
+  readonly after: number
+  readonly upTo: number
 }
 
 /** How a subscription began: from its reader's own place, or from a history. */
@@ -141,6 +147,7 @@ export class Subscription {
   begin(): void {
     this.#open = true
     this.#liveSeq = this.#follow?.window.headSeq ?? Infinity
+    this.#tellJumped()
     this.pump()
   }
 
@@ -154,7 +161,7 @@ export class Subscription {
   awaitEnd(sent: Sent): void {
     const { ends } = this.#options
     if (this.isCaughtUp) ends?.forgetEnded()
-    ends?.add(sent)
+    ends?.add(sent, () => this.#tellJumped())
   }
 
   /**
@@ -165,7 +172,7 @@ export class Subscription {
   async awaitPast(sent: Sent, endSeq: number): Promise<boolean> {
     await this.#placed.promise
     const { ends } = this.#options
-    const isJumped = this.#jumps.some(({ after, upTo }) => after < endSeq && endSeq <= upTo)
+    const isJumped = this.#isJumped(endSeq)
     if (!isJumped && (this.#beganAt ?? 0) >= endSeq) return false
     if (isJumped && ends?.has(sent.runId) === false) await this.#tellEnds(ends.tell(sent, endSeq))
     else this.awaitEnd(sent)
@@ -207,7 +214,7 @@ export class Subscription {
       this.#writeNext(window)
     }
     this.#lagging = false
-    if (this.#position >= this.#endSeq) this.#end()
+    if (this.#position >= this.#endSeq && this.#telling === 0) this.#end()
   }
 
   /** The first event of a flush stands for all. */
@@ -274,12 +281,25 @@ export class Subscription {
     if (this.#jumps.length > JUMPS) this.#jumps.shift()
   }
 
-  /** Tells a history of what was jumped last. */
+  /** Tells a history of what was jumped, and the ends that are awaited of that. */
   async #reset(opening: History & { readonly cause: ResetCause }): Promise<void> {
-    const { dialect, thread, ends } = this.#options
+    const { dialect, thread } = this.#options
     this.#say(dialect.reset(resetOf(thread, opening)))
-    const span = this.#jumps.at(-1)
-    if (ends && span) await this.#tellEnds(ends.within(span))
+    await this.#takeJumped()
+  }
+
+  #isJumped(seq: number): boolean {
+    return this.#jumps.some(({ after, upTo }) => after < seq && seq <= upTo)
+  }
+
+  /** A run is known to have ended later than its last event is there to be read, or to be jumped. */
+  #tellJumped(): void {
+    if (this.#open && this.#jumps.length > 0) this.#takeJumped().catch(this.#options.onFailure)
+  }
+
+  async #takeJumped(): Promise<void> {
+    const ends = this.#options.ends?.takeJumped((seq) => this.#isJumped(seq))
+    if (ends) await this.#tellEnds(ends)
   }
 
   async #tellEnds(found: Promise<readonly ThreadEvent[]>): Promise<void> {
@@ -290,6 +310,7 @@ export class Subscription {
     } finally {
       this.#telling--
     }
+    if (this.#telling === 0) this.pump()
   }
 
   #say(frames: readonly Frame[]): void {
