@@ -15,7 +15,8 @@ const USAGE = `turnpike: the real-time gateway for AI agents
 
 ${[...COMMANDS.values()].map(({ usage }) => `  ${usage}`).join('\n')}
 
-Environment of serve: PORT (3000), HOST (127.0.0.1), ALLOWED_ORIGINS (comma separated), TURNPIKE_DATA_DIR (.turnpike);
+Environment of serve: PORT (3000), HOST (127.0.0.1), ALLOWED_ORIGINS (comma separated), TURNPIKE_DATA_DIR (.turnpike),
+USER_CONNECTIONS (10, 0 is no limit);
 TURNPIKE_TOKEN_SECRET or TURNPIKE_JWKS_URL, TURNPIKE_TOKEN_AUDIENCE, TURNPIKE_TOKEN_ISSUER for authentication;
 OPENAI_API_KEY, ANTHROPIC_API_KEY, or OPENAI_BASE_URL with OPENAI_MODEL for a real model; DEMO_TOKENS_PER_SECOND (40) without one
 Exit codes: 0 good, 1 failed, 2 wrong usage`

@@ -17,7 +17,7 @@ import { createThreadStream } from '@turnpike/gateway/thread-stream'
 import { agentsFrom } from './agents.ts'
 import { authenticatorFrom } from './authentication.ts'
 
-/** A person with a desktop, a phone and a few tabs. */
+/** A person with a desktop, a phone and a few tabs; too few for a service that speaks for many. */
 const USER_CONNECTIONS = 10
 
 /** Where connections to the agents are managed. */
@@ -34,18 +34,26 @@ export interface ServeSettings {
   /** Where threads are kept; nowhere but in memory without it. */
   readonly dataDir?: string
   readonly allowedOrigins: readonly string[]
+  /** How many connections a user who has authenticated may have, over all wires; 0 is no limit. @default 10 */
+  readonly userConnections?: number
 }
 
 /**
- * Reads `PORT` (default 3000), `HOST` (default 127.0.0.1), `TURNPIKE_DATA_DIR` (default ./.turnpike) and
- * `ALLOWED_ORIGINS` (separated by commas).
+ * Reads `PORT` (default 3000), `HOST` (default 127.0.0.1), `TURNPIKE_DATA_DIR` (default ./.turnpike),
+ * `ALLOWED_ORIGINS` (separated by commas) and `USER_CONNECTIONS` (default 10).
  *
- * @throws Error where `PORT` is no port
+ * @throws Error where `PORT` is no port, or `USER_CONNECTIONS` is no count
  */
 export function settingsFrom(env: Environment): ServeSettings {
   const port = Number(env['PORT'] ?? 3000)
   if (!Number.isInteger(port) || port < 0 || port > 65_535) {
     throw new Error(`PORT must be a number from 0 to 65535, got "${env['PORT']}".`)
+  }
+  const userConnections = Number(env['USER_CONNECTIONS'] || USER_CONNECTIONS)
+  if (!Number.isSafeInteger(userConnections) || userConnections < 0) {
+    throw new Error(
+      `USER_CONNECTIONS must be a number from 0, which is no limit, got "${env['USER_CONNECTIONS']}".`,
+    )
   }
   const origins = env['ALLOWED_ORIGINS']?.split(',').map((origin) => origin.trim())
   return {
@@ -53,6 +61,7 @@ export function settingsFrom(env: Environment): ServeSettings {
     host: env['HOST'] ?? '127.0.0.1',
     dataDir: env['TURNPIKE_DATA_DIR'] || '.turnpike',
     allowedOrigins: origins?.filter(Boolean) ?? [],
+    userConnections,
   }
 }
 
@@ -61,17 +70,17 @@ export async function serve(
   settings: ServeSettings,
   env: Environment = {},
 ): Promise<GatewayServer & { url: string }> {
-  const { port, host, dataDir, allowedOrigins } = settings
+  const { port, host, dataDir, allowedOrigins, userConnections = USER_CONNECTIONS } = settings
   const agents = await agentsFrom(env)
   const authenticate = authenticatorFrom(env)
-  const manager = agentManager(authenticate, allowedOrigins)
+  const manager = agentManager(authenticate, { allowedOrigins, userConnections })
   const chat = await createServer(agents, {
     framework: 'hono',
     config: {
       auth: authenticate,
       cors: allowedOrigins,
       store: sqliteStore(dataDir === undefined ? {} : { file: join(dataDir, 'turnpike.sqlite') }),
-      limits: { userConnections: USER_CONNECTIONS },
+      limits: { userConnections },
       websocket: [manager],
     },
   })
@@ -105,12 +114,12 @@ export async function serve(
 /** Lets in whom the gateway does. */
 function agentManager(
   authenticate: Authenticate | undefined,
-  allowedOrigins: readonly string[],
+  { allowedOrigins, userConnections }: Required<Pick<ServeSettings, 'allowedOrigins' | 'userConnections'>>,
 ): WebSocketConnectionManager {
   return new WebSocketConnectionManager({
     path: AGENT_SOCKETS,
     allowedOrigins,
-    maxConnectionsPerUser: USER_CONNECTIONS,
+    maxConnectionsPerUser: userConnections,
     auth: authenticate ? { strategy: 'bearer', validate: authenticate } : { strategy: 'none' },
   })
 }

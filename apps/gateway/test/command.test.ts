@@ -73,6 +73,9 @@ test('serve talks, and on SIGTERM lets the run end and exits with 0', async () =
 test.each([
   [['nonsense'], {}, 2, 'there is no command'],
   [['serve'], { PORT: 'eighty' }, 1, 'PORT must be a number'],
+  [['serve'], { USER_CONNECTIONS: '-1' }, 1, 'USER_CONNECTIONS must be a number'],
+  [['serve'], { USER_CONNECTIONS: 'many' }, 1, 'USER_CONNECTIONS must be a number'],
+  [['serve'], { ALLOWED_ORIGINS: 'app.example' }, 1, 'got "app.example"'],
   [['--help'], {}, 0, 'turnpike serve'],
 ])('turnpike %j says what it makes of that', async (...row) => {
   const [args, env, code, said] = row
@@ -90,14 +93,16 @@ test('settings come from the environment, with defaults', () => {
     host: '127.0.0.1',
     dataDir: '.turnpike',
     allowedOrigins: [],
+    userConnections: 10,
   })
-  const given = { PORT: '80', HOST: '::', TURNPIKE_DATA_DIR: '/srv/data' }
+  const given = { PORT: '80', HOST: '::', TURNPIKE_DATA_DIR: '/srv/data', USER_CONNECTIONS: '0' }
   const origins = 'https://a.example, https://b.example'
   expect(settingsFrom({ ...given, ALLOWED_ORIGINS: origins })).toEqual({
     port: 80,
     host: '::',
     dataDir: '/srv/data',
     allowedOrigins: ['https://a.example', 'https://b.example'],
+    userConnections: 0,
   })
 })
 

@@ -53,7 +53,7 @@ describe('turnpike serve', () => {
     const { messages } = (await get(`${url}/v1/sessions/s1`)) as { messages: unknown[] }
     expect(messages).toHaveLength(2)
     expect(await get(`${url}/threads/s1/messages`)).toMatchObject({ messages })
-    for (const path of ['/healthz', '/readyz', '/agents', '/threads', '/metrics']) {
+    for (const path of ['/health', '/healthz', '/readyz', '/agents', '/threads', '/metrics']) {
       expect((await fetch(`${url}${path}`)).status).toBe(200)
     }
     expect((await fetch(`${url}/v1/nothing`)).status).toBe(404)
@@ -106,6 +106,44 @@ describe('turnpike serve', () => {
     const session = await fetch(`${turnpike.url}/v1/sessions/s1`, { headers })
     expect(((await session.json()) as { messages: unknown[] }).messages).toHaveLength(4)
   })
+})
+
+test.each([
+  [10, {}],
+  [2, { USER_CONNECTIONS: '2' }],
+])('a user has room for %i connections over all wires, with %j', async (most, env) => {
+  await using turnpike = await serveTurnpike({ ...FAST, TURNPIKE_TOKEN_SECRET, ...env })
+  const token = await mintToken({ TURNPIKE_TOKEN_SECRET }, { user: 'ada' })
+  await using clients = new AsyncDisposableStack()
+  const come = async (path: string): Promise<Client> => {
+    const client = clients.use(await open(turnpike.url, path))
+    client.send({ type: 'auth', token })
+    return client
+  }
+  for (let count = 0; count < most; count++) {
+    const client = await come('/ws')
+    client.send({ type: 'ping' })
+    expect(await client.inbox.next()).toEqual({ type: 'pong' })
+  }
+  for (const path of ['/ws', '/ws/agents']) {
+    const client = await come(path)
+    expect(await until(client, 'error')).toMatchObject({ code: 'too-many-connections' })
+    expect(await client.closed).toBe(4513)
+  }
+})
+
+test('a user has room for any number of connections where that is wanted', async () => {
+  const env = { ...FAST, TURNPIKE_TOKEN_SECRET, USER_CONNECTIONS: '0' }
+  await using turnpike = await serveTurnpike(env)
+  const token = await mintToken({ TURNPIKE_TOKEN_SECRET }, { user: 'service' })
+  await using clients = new AsyncDisposableStack()
+  for (let count = 0; count < 24; count++) {
+    const client = clients.use(await open(turnpike.url, count % 2 ? '/ws' : '/ws/agents'))
+    client.send({ type: 'auth', token })
+    client.send(count % 2 ? { type: 'ping' } : { type: 'cancel', payload: { requestId: 1 } })
+    if (count % 2) expect(await client.inbox.next()).toEqual({ type: 'pong' })
+    else expect(await until(client, 'error')).toMatchObject({ code: 'unknown-run' })
+  }
 })
 
 test('on SIGTERM, who waits on a socket still gets the whole answer, and the process ends', async () => {

@@ -127,6 +127,19 @@ test('a run that parks with everything decided already goes on at once', async (
   expect(await client.end(runId)).toMatchObject({ text: 'asked, went on with 1' })
 })
 
+test('an approval for no call at all fails its run, and is not asked for', async () => {
+  const careless = defineAgent({
+    name: 'careless',
+    register: false,
+    async *run(_input, { approvals }) {
+      yield await approvals.open({ tool: 't', args: null } as never)
+    },
+  })
+  const client = new LinkClient(testGateway([careless], { logger: recordingLogger() }))
+  const { runId } = await client.ask('thread.send', { message: 'm' })
+  expect(await client.event('error', runId)).toMatchObject({ error: { code: 'invalid-agent-event' } })
+})
+
 test('a shutdown does not wait for approvals', async () => {
   const gateway = testGateway([parkingAgent()], { logger: recordingLogger() })
   const client = new LinkClient(gateway)

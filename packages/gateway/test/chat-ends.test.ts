@@ -2,7 +2,7 @@ import { createAgent, defineTool } from '@turnpike/agents'
 import { countingAgent, puppetAgent } from '@turnpike/testkit'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
-import { serveAgents, until } from './agent-socket-server.ts'
+import { type Told, serveAgents, until } from './agent-socket-server.ts'
 import { callingModel } from './calling-agent.ts'
 import { type ChatClient, type Frame, serveChat } from './chat-server.ts'
 import { testGateway } from './harness.ts'
@@ -60,6 +60,10 @@ test('who has read too slowly is told the ends of its chats, and asks for that o
   const agent = puppetAgent('puppet')
   await using service = await serveChat({ agent }, { limits: LETS_GO })
   const [slow, quick] = [await service.connect(), await service.connect()]
+  slow.chat('hello', { sessionId: 's', runId: 'r0' })
+  const early = await agent.nextRun()
+  early.end()
+  await slow.next('done', 'r0')
   slow.chat('hi', { sessionId: 's', runId: 'r1' })
   const run = await agent.nextRun()
   await run.say('first')
@@ -81,13 +85,14 @@ test('who has read too slowly is told the ends of its chats, and asks for that o
   expect(slow.all('reset')).not.toEqual([])
   slow.chat('me, too', { sessionId: 's', runId: 'r2' })
   slow.chat('hi', { sessionId: 's', runId: 'r1' })
+  slow.chat('hello', { sessionId: 's', runId: 'r0' })
   expect(await slow.next('done', 'r2')).toEqual(await quick.next('done', 'r2'))
   slow.chat('last', { sessionId: 's', runId: 'r4' })
   const last = await agent.nextRun()
   last.end()
   await slow.next('done', 'r4')
   // What it was told before is not told again.
-  for (const runId of ['r1', 'r2', 'r3', 'r4']) expect(slow.all('done', runId)).toHaveLength(1)
+  for (const runId of ['r0', 'r1', 'r2', 'r3', 'r4']) expect(slow.all('done', runId)).toHaveLength(1)
 })
 
 test('requests that a slow peer of the agent handler has missed are ended behind the reset', async () => {
@@ -103,28 +108,37 @@ test('requests that a slow peer of the agent handler has missed are ended behind
   await using served = await serveAgents({ agent, shop }, { gateway })
   await using client = await served.connect()
   const options = { sessionId: 's' }
-  client.send({ type: 'stream', payload: { prompt: 'hi', options, requestId: 1 } })
-  const run = await agent.nextRun()
+  const ask = (type: string, requestId: number, fields: object): void =>
+    client.send({ type, payload: { requestId, options, ...fields } })
+  // More than the kernel takes for a peer that does not read.
+  const fillers = [1, 2, 3]
+  const text = '€'.repeat(10_000)
+  for (const id of fillers) ask('stream', id, { prompt: 'fill' })
+  ask('generate', 4, { prompt: 'and again' })
+  ask('tool_call', 5, { toolName: 'stock', args: { item: 'hat' }, options: { ...options, agent: 'shop' } })
+  ask('generate', 6, { prompt: 'at last' })
   await until(client, 'stream_start')
   client.socket.pause()
-  const payload = { toolName: 'stock', args: { item: 'hat' }, options: { ...options, agent: 'shop' } }
-  client.send({ type: 'generate', payload: { prompt: 'and again', options, requestId: 2 } })
-  client.send({ type: 'tool_call', payload: { ...payload, requestId: 3 } })
-  await expect.poll(() => gateway.runs.count().queued).toBe(2)
-  const text = 'x'.repeat(10_000)
-  for (let n = 0; n < 100; n++) await run.say(text)
-  run.end()
-  const second = await agent.nextRun()
-  await second.say('second')
-  second.end()
+  await expect.poll(() => gateway.runs.count().queued).toBe(5)
+  const answer = async (words: readonly string[]): Promise<void> => {
+    const run = await agent.nextRun()
+    for (const word of words) await run.say(word)
+    run.end()
+  }
+  const much = Array.from({ length: 90 }, () => text)
+  for (const _ of fillers) await answer(much)
+  await answer(['second'])
+  await answer(much)
   await expect.poll(() => gateway.runs.count()).toEqual({ running: 0, queued: 0, parked: 0 })
   client.socket.resume()
-  const told = await until(client, 'tool_result')
+  const told: Told[] = []
+  while (told.at(-1)?.['requestId'] !== 6) told.push(...(await until(client, 'tool_result', 'response')))
   expect(told.map(({ type }) => type)).toContain('reset')
-  const behind = told.slice(told.findIndex(({ type }) => type === 'reset'))
-  expect(behind.filter(({ type }) => type !== 'chunk' && type !== 'reset')).toMatchObject([
-    { type: 'stream_complete', requestId: 1 },
-    { type: 'response', requestId: 2, content: 'second' },
-    { type: 'tool_result', requestId: 3, toolName: 'stock', result: { item: 'hat', left: 3 } },
+  const ends = ['stream_complete', 'response', 'tool_result']
+  expect(told.filter(({ type }) => ends.includes(type))).toMatchObject([
+    ...fillers.map((requestId) => ({ type: 'stream_complete', requestId })),
+    { type: 'response', requestId: 4, content: 'second' },
+    { type: 'tool_result', requestId: 5, toolName: 'stock', result: { item: 'hat', left: 3 } },
+    { type: 'response', requestId: 6, content: text.repeat(90) },
   ])
 })

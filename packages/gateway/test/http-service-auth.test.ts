@@ -63,6 +63,7 @@ describe('a socket of a service that asks who somebody is', () => {
     if (first) client.send(first)
     expect(await client.closed).toBe(close)
     expect(client.told.at(-1)).toMatchObject({ type: 'error', code })
+    expect(client.told.filter((frame) => frame['code'] === code)).toHaveLength(1)
     expect(JSON.stringify(client.told)).not.toContain('secret')
   })
 

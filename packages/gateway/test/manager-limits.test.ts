@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { Inbox } from '@turnpike/testkit'
@@ -9,15 +8,7 @@ import {
   WebSocketConnectionError,
   WebSocketConnectionManager,
 } from '../src/manager/index.ts'
-import {
-  type Client,
-  frame,
-  framesIn,
-  openClient,
-  rawSocket,
-  serveManager,
-  upgradeHead,
-} from './manager-server.ts'
+import { type Client, framesIn, openClient, rawSocket, serveManager, upgradeHead } from './manager-server.ts'
 import { Outgoing } from '../src/manager/outgoing.ts'
 
 const KIB = 1_024
@@ -266,27 +257,4 @@ test('a drain without connections, or without a window, is done at once', async 
   await other.told.next()
   await other.manager.drain({ windowMs: 0, retryAfterMs: 0 })
   expect((await client.closed).code).toBe(1_012)
-})
-
-test('a peer that is too fast is read later: nothing is lost, and it is still slower', async () => {
-  await using server = await serveManager({ messagesPerSecond: 200 })
-  await using fast = await openClient(server.url)
-  const begun = performance.now()
-  for (let i = 0; i < 500; i++) fast.send(`${i}`)
-  await server.told.next()
-  for (let i = 0; i < 500; i++) expect(await server.told.next()).toMatchObject({ data: `${i}` })
-  fast.send('next')
-  expect(await server.told.next()).toMatchObject({ data: 'next' })
-  // 400 at once, the rest at 200 a second.
-  expect(performance.now() - begun).toBeGreaterThan(400)
-})
-
-test('a peer that is by far too fast is closed with 4529', async () => {
-  await using server = await serveManager({ messagesPerSecond: 10, handler: {} })
-  const { socket, ended } = await rawSocket(server.port)
-  socket.write(Buffer.concat(Array.from({ length: 1_000 }, () => frame({ payload: 'x' }))))
-  // It answers the close, as a client does.
-  await once(socket, 'data')
-  socket.end()
-  expect(framesIn(await ended).at(-1)).toBe('close:4529')
 })

@@ -42,9 +42,10 @@ test('a message goes to the route of its type, and what that gives is the reply'
   expect(router.getRoutes()).toEqual(['add', 'rename', 'quiet', 'text'])
 })
 
-test('a later route of the same type takes the place of the earlier one', async () => {
-  const router = new WebSocketMessageRouter().route('a', () => 1).route('a', () => 2)
-  expect(await router.handle(connectionOf(), message({ type: 'a' }))).toBe(2)
+test('a type has one route', async () => {
+  const router = new WebSocketMessageRouter().route('a', () => 1)
+  expect(() => router.route('a', () => 2)).toThrow(TypeError)
+  expect(await router.handle(connectionOf(), message({ type: 'a' }))).toBe(1)
   expect(router.getRoutes()).toEqual(['a'])
 })
 

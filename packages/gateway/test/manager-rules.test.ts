@@ -63,9 +63,24 @@ test.each<[string, object]>([
   ['a strategy that is not there', auth({ strategy: 'Bearer' })],
   ['no strategy', auth({ strategy: undefined })],
   ['roles as text', auth({ roles: 'admin' })],
+  ['a validator that is none', auth({ validate: 'secret' })],
 ])('a configuration with %s is refused', (_title, config) => {
   expect(() => new WebSocketConnectionManager(config)).toThrow(TypeError)
 })
+
+test.each(['bearer', 'apiKey', 'basic', 'custom'] as const)(
+  'whoever asks for a credential by "%s" has a validator, the path or else the manager',
+  (strategy) => {
+    expect(() => new WebSocketConnectionManager({ auth: { strategy } })).toThrow('"auth.validate"')
+    const open = new WebSocketConnectionManager()
+    const register = (): void => open.registerHandler('/x', {}, { auth: { strategy } })
+    expect(register).toThrow(TypeError)
+    expect(open.getHandler('/x')).toBeUndefined()
+    open.registerHandler('/x', {}, { auth: { strategy, validate } })
+    const asking = new WebSocketConnectionManager({ auth: { strategy: 'bearer', validate } })
+    asking.registerHandler('/x', {}, { auth: { strategy } })
+  },
+)
 
 test('a list of origins holds whole ones', async () => {
   await using server = await serveManager({ allowedOrigins: ['https://app.example.com'] })

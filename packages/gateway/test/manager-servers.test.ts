@@ -4,7 +4,8 @@ import { type Server, createServer } from 'node:http'
 import { expect, test } from 'vitest'
 import { attachWebSocketTransport } from '@turnpike/gateway'
 import { type WebSocketAuth, WebSocketConnectionManager } from '../src/manager/index.ts'
-import { recordingLogger } from './harness.ts'
+import { recordingLogger, testGateway } from './harness.ts'
+import { shareGateway } from '../src/presets/shared-gateway.ts'
 import { framesIn, openClient, rawSocket, serveManager } from './manager-server.ts'
 
 interface Listening extends AsyncDisposable {
@@ -106,6 +107,53 @@ test('two handlers at one path of one server are refused, and those that were th
   expect(await whoServes(`${at.url}/a`)).toBe('again')
   expect(await whoServes(`${at.url}/ws`)).toBe('first')
   expect(await whoServes(`${at.url}/c`)).toBe('third')
+})
+
+const helper = createAgent({ name: 'helper', model: demoModel(), register: false })
+
+/** What chat JSON answers to an empty message. */
+async function chatCode(url: string): Promise<unknown> {
+  await using chat = await openClient(url)
+  chat.send({ type: 'chat', message: '' })
+  const answer = await chat.inbox.next()
+  return answer
+}
+
+test('a path of a wire is anybody’s once its gateway drains, and nobody’s before', async () => {
+  await using at = await listening()
+  const [first, second] = [testGateway([]), testGateway([])]
+  attachWebSocketTransport(at.server, helper, { gateway: first })
+  expect(() => attachWebSocketTransport(at.server, helper, { gateway: second })).toThrow('"/"')
+  await first.drain(0)
+  await expect(openClient(`${at.url}/ws`)).rejects.toThrow('503')
+  managerCalled('it', ['/ws']).attach(at.server)
+  attachWebSocketTransport(at.server, helper, { gateway: second, paths: ['/', '/v1/ws'] })
+  expect(await whoServes(`${at.url}/ws`)).toBe('it')
+  for (const path of ['/', '/v1/ws']) {
+    expect(await chatCode(`${at.url}${path}`)).toMatchObject({ code: 'invalid-payload' })
+  }
+  expect(() => attachWebSocketTransport(at.server, helper, { gateway: second })).toThrow(TypeError)
+  await second.drain(0)
+})
+
+test('a path that is named twice is served once, and is the gateway’s as long as that lasts', async () => {
+  await using at = await listening()
+  const gateway = testGateway([])
+  attachWebSocketTransport(at.server, helper, { gateway, paths: ['/a', '/b', '/a'] })
+  for (const path of ['/a', '/b']) {
+    expect(await chatCode(`${at.url}${path}`)).toMatchObject({ code: 'invalid-payload' })
+  }
+  await gateway.drain(0)
+})
+
+test('a wire that cannot be put on a server holds no gateway', async () => {
+  await using at = await listening()
+  const held = shareGateway()
+  managerCalled('it', ['/a']).attach(at.server)
+  expect(() => attachWebSocketTransport(at.server, helper, { paths: ['/b', '/a'] })).toThrow(TypeError)
+  expect(() => attachWebSocketTransport(at.server, JSON.parse('null'))).toThrow(TypeError)
+  await held.release()
+  expect(held.gateway.isDraining).toBe(true)
 })
 
 test('a path that was nobody’s is taken back by nobody who comes later without a handler', async () => {

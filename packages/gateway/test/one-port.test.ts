@@ -220,6 +220,68 @@ test('presets that are given no gateway share one, until the last of them has cl
   await third.release()
 })
 
+test.each([
+  ['its path is taken', { path: '/taken' }],
+  [
+    'what it is to add fails',
+    {
+      namespaces: () => {
+        throw new TypeError('no')
+      },
+    },
+  ],
+])('a thread stream that cannot be, since %s, holds nothing', async (_title, options) => {
+  const server = createServer()
+  const gateway = testGateway([])
+  const other = createThreadStream({ server, gateway, path: '/taken' })
+  const held = shareGateway()
+  expect(() => createThreadStream({ server, ...options })).toThrow(TypeError)
+  await held.release()
+  expect(held.gateway.isDraining).toBe(true)
+  // Nor does it keep a path.
+  const url = await listening(server)
+  await expect.poll(async () => (await fetch(`${url}/streaming/?EIO=4&transport=polling`)).status).toBe(404)
+  await using client = await connectSocketIo({ url, path: '/taken' })
+  expect(await client.request('thread.send', { message: '1' })).toMatchObject({
+    error: { code: 'unknown-agent' },
+  })
+  await other.close()
+  await gateway.drain(0)
+  await closed(server)
+})
+
+test('a thread stream whose path is taken adds no agents', async () => {
+  const server = createServer()
+  const gateway = testGateway([])
+  const stream = createThreadStream({ server, gateway })
+  expect(() => createThreadStream({ server, gateway, agents: [countingAgent()] })).toThrow(TypeError)
+  expect(gateway.agents.list()).toEqual([])
+  await stream.close()
+  await gateway.drain(0)
+})
+
+test('the path of a thread stream is anybody’s once its gateway drains', async () => {
+  const server = createServer()
+  const [first, second] = [testGateway([]), testGateway([countingAgent()])]
+  const one = createThreadStream({ server, gateway: first })
+  expect(() => createThreadStream({ server, gateway: second })).toThrow('"/streaming"')
+  await first.drain(0)
+  const other = createThreadStream({ server, gateway: second })
+  const url = await listening(server)
+  const works = async (): Promise<void> => {
+    for (const transports of TRANSPORTS) {
+      await using client = await connectSocketIo({ url, transports })
+      expect(await client.request('thread.send', { message: '1' })).toMatchObject({ ok: true })
+    }
+  }
+  await works()
+  await one.close()
+  await works()
+  await other.close()
+  await second.drain(0)
+  await closed(server)
+})
+
 test('a process ends when its last preset has closed', async () => {
   const script = `
     import { createServer } from 'node:http'

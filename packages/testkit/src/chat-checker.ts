@@ -61,12 +61,14 @@ export function checkChat(options: CheckChatOptions): ChatVerdict[] {
   return check.end()
 }
 
-/** Codes that a question about a run that is there may be refused with. */
+/** Codes that a question about a run that is there, or comes to be there when somebody asks again, may be refused with. */
 const REFUSALS_OF_KNOWN: readonly string[] = [
   'draining',
   'internal',
   'rate-limited',
   'run-id-conflict',
+  'thread-busy',
+  'too-many-runs',
   'too-many-subscriptions',
 ]
 

@@ -317,7 +317,9 @@ describe('a question that comes to nothing', () => {
   })
 
   test('is no excuse for a run that took place', () => {
-    expect(check([asked('r'), ...told({ ...refusal, runId: 'r' })])).toContain('PHANTOM')
+    expect(check([asked('r'), ...told({ ...refusal, code: 'unknown-agent', runId: 'r' })])).toContain(
+      'PHANTOM',
+    )
   })
 
   test('may be a stop of what is not there', () => {

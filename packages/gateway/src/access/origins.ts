@@ -2,7 +2,10 @@ import { isIP } from 'node:net'
 import { GatewayError } from '@turnpike/protocol'
 import type { RequestHead } from './credentials.ts'
 
-/** Origins that a browser may come from, as `scheme://host[:port]`, compared exactly; `'*'` lets all in. */
+/**
+ * Origins that a browser may come from, as `scheme://host[:port]`; `'*'` lets all in. Those of the web are compared as
+ * browsers spell them: in small letters, without the port that goes without saying. All others are compared exactly.
+ */
 export type AllowedOrigins = readonly string[] | '*'
 
 /** Where browsers may come from. */
@@ -12,13 +15,14 @@ export class Origins {
 
   /**
    * @param options - `isOpen`: nobody has to authenticate.
-   * @throws TypeError where the list is none: a text would let in whatever is a part of it
+   * @throws TypeError where the list is none, since a text would let in whatever is a part of it; and where one on it is
+   *   no whole origin, since nobody would ever come from there
    */
   constructor({ allowed = [], isOpen }: { allowed: AllowedOrigins | undefined; isOpen: boolean }) {
     const isList = Array.isArray(allowed) && allowed.every((origin) => typeof origin === 'string')
     if (allowed !== '*' && !isList)
       throw new TypeError('"allowedOrigins" has to be a list of origins, or "*".')
-    this.#allowed = allowed
+    this.#allowed = allowed === '*' ? allowed : allowed.map(spelledOrigin)
     this.#isOpen = isOpen
   }
 
@@ -57,6 +61,23 @@ export class Origins {
     const allowed = this.#allowed
     return allowed !== '*' && allowed.some((origin) => hostOf(origin) === host)
   }
+}
+
+/** What pages say that are of no origin, such as sandboxed ones. */
+const NO_ORIGIN = 'null'
+/** What the pages of an app or an extension say. No page is of a WebSocket's address. */
+const APP_ORIGIN = /^(?!https?:|wss?:)[a-z][a-z\d+.-]*:\/\/[^/?#@*\s]*$/
+
+/** An origin as browsers spell it. @throws TypeError where there is none that browsers would say */
+function spelledOrigin(given: string): string {
+  if (given === NO_ORIGIN || APP_ORIGIN.test(given)) return given
+  const url = URL.canParse(given) ? new URL(given) : undefined
+  const isOfTheWeb = url?.protocol === 'http:' || url?.protocol === 'https:'
+  // Addresses are copied with a slash; with more than that it is no origin.
+  if (url && isOfTheWeb && url.href === `${url.origin}/` && !url.host.includes('*')) return url.origin
+  throw new TypeError(
+    `"allowedOrigins" has to be "*", or a list of origins such as "https://app.example", got "${given}" on it.`,
+  )
 }
 
 function textsOf({ origin, host }: RequestHead['headers']): { origin?: string; host?: string } {

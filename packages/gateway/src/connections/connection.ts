@@ -204,8 +204,10 @@ export class Connection implements Attachment {
         throw new GatewayError('unauthorized', 'The first message has to be "auth" with a token.')
       }
     } catch (error) {
-      this.#fail(incoming, id, error)
-      if (!this.#session) this.goodbye(closing(error))
+      const goodbye = this.#session ? undefined : closing(error)
+      // To who waits for no answer, the goodbye says the same.
+      if (goodbye !== error || id !== null || incoming.answer) this.#fail(incoming, id, error)
+      if (goodbye) this.goodbye(goodbye)
     }
     begin?.()
   }
@@ -234,6 +236,8 @@ export class Connection implements Attachment {
     try {
       this.#admit(admitted)
     } catch (error) {
+      // What comes until then is not asked for a credential.
+      this.#deciding = true
       queueMicrotask(() => this.goodbye(this.#reported(error)))
     }
   }

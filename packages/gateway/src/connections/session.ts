@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Principal } from '@turnpike/agents'
 import { type Answer, type Limits, type PayloadOf, GatewayError, parseEventId } from '@turnpike/protocol'
 import { type Command, type Dialect } from '@turnpike/protocol/wire'
@@ -14,6 +15,10 @@ import type { Store } from '../stores/store.ts'
 import { AwaitedEnds } from './awaited-ends.ts'
 import { Subscription } from './subscription.ts'
 import type { UserLimits } from '../access/user-limits.ts'
+
+/** Runs that may be asked for again at once: what has to be kept of each is little. */
+const RETELLINGS = 1_000
+const RETRY_MS = 1_000
 
 export interface SessionOptions {
   readonly log: EventLog
@@ -61,8 +66,10 @@ export class Session {
   readonly #subscriptions = new Map<string, Subscription>()
   /** Threads that are followed since something was sent there, with how much of that goes on. */
   readonly #sentTo = new Map<string, { going: number }>()
-  /** Runs that are told once more. */
-  readonly #retold = new Set<Subscription>()
+  /** A run that is told once more, and how many wait for that. */
+  #retold: Subscription | undefined
+  #retelling: Promise<void> = Promise.resolve()
+  #retellings = 0
   /** Where a thread is followed from the first of its runs to begin, those not placed yet. */
   readonly #unplaced = new Map<string, PromiseWithResolvers<number>>()
   readonly #leave: () => void
@@ -152,6 +159,7 @@ export class Session {
     const principal = this.#principal
     const into = await access.threadToWrite(principal, payload.threadId, payload.agent)
     const sent = await runs.send({ ...settings, principal, thread: into, payload })
+    if (sent.isRepeated) this.#assertRetellings()
     const { thread, runId, status } = sent
     return {
       answer: { ok: true, threadId: thread.id, runId, status },
@@ -203,14 +211,14 @@ export class Session {
   /** Writes what is new, as far as the link takes it. Called when the link has drained, and before it is closed. */
   pump(): void {
     for (const subscription of this.#subscriptions.values()) subscription.pump()
-    for (const subscription of this.#retold) subscription.pump()
+    this.#retold?.pump()
   }
 
   close(): void {
     this.#closed = true
-    for (const subscription of [...this.#subscriptions.values(), ...this.#retold]) subscription.close()
+    for (const subscription of this.#subscriptions.values()) subscription.close()
+    this.#retold?.close()
     this.#subscriptions.clear()
-    this.#retold.clear()
     this.#leave()
     this.#options.sessions.remove(this)
     this.#options.onClose?.()
@@ -251,8 +259,17 @@ export class Session {
   }
 
   #awaitEnd(sent: Sent, { reasoning }: Following): void {
-    if (sent.isRepeated) this.#retell(sent, reasoning).catch(this.#options.onFailure)
-    else this.#subscriptions.get(sent.thread.id)?.awaitEnd(sent)
+    if (!sent.isRepeated) return this.#subscriptions.get(sent.thread.id)?.awaitEnd(sent)
+    // One after the other: each may be a whole run.
+    const stay = this.#stayWith(sent.thread.id)
+    this.#retellings++
+    this.#retelling = this.#retelling
+      .then(() => this.#retell(sent, reasoning))
+      .catch(this.#options.onFailure)
+      .finally(() => {
+        this.#retellings--
+        stay()
+      })
   }
 
   #countIn({ thread: { id }, ended }: Sent): void {
@@ -261,26 +278,47 @@ export class Session {
     // What was sent to last comes last.
     this.#sentTo.delete(id)
     this.#sentTo.set(id, sentTo)
-    sentTo.going++
-    const over = (): void => void sentTo.going--
-    ended.then(over, over)
+    const leave = this.#stayWith(id)
+    ended.then(leave, leave)
   }
 
-  /** Tells of a run that has ended, of which this client is not told where it follows the thread. */
+  /** A thread is not given up before what is returned is called. */
+  #stayWith(threadId: string): () => void {
+    const sentTo = this.#sentTo.get(threadId)
+    if (!sentTo) return () => {}
+    sentTo.going++
+    return () => void sentTo.going--
+  }
+
+  #assertRetellings(): void {
+    if (this.#retellings < RETELLINGS) return
+    const message = `A connection asks again for at most ${RETELLINGS} runs at once.`
+    throw new GatewayError('rate-limited', message, { retryAfterMs: RETRY_MS })
+  }
+
+  /**
+   * Tells of a run that this client did not hear of where it follows the thread: from the log, or, where that has let go
+   * of it, how it has ended.
+   */
   async #retell(sent: Sent, reasoning: boolean): Promise<void> {
     const { thread, started, ended } = sent
-    const end = await Promise.race([ended, Promise.resolve(undefined)])
+    const end = await Promise.race([ended.catch(() => undefined), nextTurn(undefined)])
     const following = this.#subscriptions.get(thread.id)
-    if (end === undefined) return following?.awaitEnd(sent)
-    if (await following?.awaitPast(sent, end)) return
-    if (this.#closed || this.#retold.size >= this.#options.limits.subscriptions) return
-    const onEnd = (): void => void this.#retold.delete(subscription)
-    const ends = new AwaitedEnds(this.#options)
-    const subscription: Subscription = new Subscription({ ...this.#options, thread, reasoning, onEnd, ends })
-    this.#retold.add(subscription)
-    subscription.awaitEnd(sent)
-    subscription.endAt(end)
-    await subscription.beginFrom(await started)
+    if (this.#closed || !following) return
+    if (end === undefined) return following.awaitEnd(sent)
+    if (await following.awaitPast(sent, end)) return
+    following.noteTold(sent)
+    const told = Promise.withResolvers<void>()
+    const onLost = (): void => {
+      following.tellEnd(sent, end)
+      told.resolve()
+    }
+    const options = { thread, reasoning, onEnd: told.resolve, onLost }
+    this.#retold = new Subscription({ ...this.#options, ...options })
+    this.#retold.endAt(end)
+    await this.#retold.beginFrom(await started)
+    await told.promise
+    this.#retold = undefined
   }
 
   #followFromStart(sent: Sent, options: Following): void {

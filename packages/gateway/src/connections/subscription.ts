@@ -42,6 +42,8 @@ export interface SubscriptionOptions {
   readonly onFailure: (error: unknown) => void
   /** The ends that its reader is told even where a history tells of them. @default none */
   readonly ends?: AwaitedEnds
+  /** Called in place of a reset, and of all that would follow. @default its reader is reset */
+  readonly onLost?: () => void
 }
 
 /** Events behind one up to another one, by `seq`. */
@@ -89,10 +91,9 @@ export class Subscription {
   #flushes = 0
   /** The last event before all that it tells. */
   #beganAt: number | undefined
-  /** The latest spans that were told in a history. */
+  /** The spans that were told in a history; the oldest become one. */
   readonly #jumps: Span[] = []
-  /** Ends that are being looked up for it. */
-  #telling = 0
+  #isLookingUp = false
   readonly #placed = Promise.withResolvers<void>()
 
   constructor(options: SubscriptionOptions) {
@@ -114,7 +115,7 @@ export class Subscription {
 
   /** Whether its reader was given all that there is to tell. */
   get isCaughtUp(): boolean {
-    return this.#open && this.lag === 0 && this.#telling === 0
+    return this.#open && this.lag === 0 && !this.#options.ends?.isDue
   }
 
   /** Takes its place in the log. Nothing is written before {@link begin}. */
@@ -139,7 +140,8 @@ export class Subscription {
   async beginFrom(seq: number): Promise<void> {
     const opening = await this.place({ from: seq })
     if (this.#closed) return
-    if (!opening.recovered) await this.#reset({ ...opening, cause: opening.cause ?? 'expired' })
+    if (!opening.recovered && this.#options.onLost) return this.#lose(this.#options.onLost)
+    if (!opening.recovered) this.#reset({ ...opening, cause: opening.cause ?? 'expired' })
     this.begin()
   }
 
@@ -148,7 +150,6 @@ export class Subscription {
     this.#open = true
     this.#liveSeq = this.#follow?.window.headSeq ?? Infinity
     this.#tellJumped()
-    this.pump()
   }
 
   /** Ends the subscription once the event at `seq` is written. */
@@ -160,7 +161,7 @@ export class Subscription {
   /** Its reader waits for the end of a run. */
   awaitEnd(sent: Sent): void {
     const { ends } = this.#options
-    if (this.isCaughtUp) ends?.forgetEnded()
+    if (this.#open) ends?.forgetEnded(this.#position)
     ends?.add(sent, () => this.#tellJumped())
   }
 
@@ -171,12 +172,23 @@ export class Subscription {
    */
   async awaitPast(sent: Sent, endSeq: number): Promise<boolean> {
     await this.#placed.promise
-    const { ends } = this.#options
+    if (this.#options.ends?.has(sent.runId)) return true
     const isJumped = this.#isJumped(endSeq)
     if (!isJumped && (this.#beganAt ?? 0) >= endSeq) return false
-    if (isJumped && ends?.has(sent.runId) === false) await this.#tellEnds(ends.tell(sent, endSeq))
+    if (isJumped) this.tellEnd(sent, endSeq)
     else this.awaitEnd(sent)
     return true
+  }
+
+  /** Its reader is told of the end of a run that is over, and of nothing else of it. */
+  tellEnd(sent: Sent, endSeq: number): void {
+    this.#options.ends?.tell(sent, endSeq)
+    this.pump()
+  }
+
+  /** Its reader is told of a run elsewhere. */
+  noteTold({ runId }: Sent): void {
+    this.#options.ends?.noteTold(runId)
   }
 
   close(): void {
@@ -199,7 +211,8 @@ export class Subscription {
   #pump(): void {
     const window = this.#follow?.window
     if (!window || !this.#open || this.#closed) return
-    const { link, limits } = this.#options
+    const { link, limits, ends } = this.#options
+    if (ends?.isDue) return this.#tellEnds(ends)
     const begunAt = this.#position
     if (begunAt >= this.#liveSeq && begunAt < window.headSeq) {
       this.#metrics.readerLag.observe(window.headSeq - begunAt)
@@ -214,7 +227,20 @@ export class Subscription {
       this.#writeNext(window)
     }
     this.#lagging = false
-    if (this.#position >= this.#endSeq && this.#telling === 0) this.#end()
+    if (this.#position >= this.#endSeq) this.#end()
+  }
+
+  /** What is behind them waits for that. */
+  #tellEnds(ends: AwaitedEnds): void {
+    const { link, limits, dialect, onFailure } = this.#options
+    if (this.#isLookingUp || link.bufferedBytes >= limits.highWaterBytes) return
+    this.#isLookingUp = true
+    ends.next().then((events) => {
+      this.#isLookingUp = false
+      if (this.#closed) return
+      this.#say(events.flatMap((event) => dialect.encode(event)))
+      this.pump()
+    }, onFailure)
   }
 
   /** The first event of a flush stands for all. */
@@ -264,53 +290,45 @@ export class Subscription {
   /** The log has let go of what this reader has not seen: it is told, and goes on from the history. */
   #fellOut(): void {
     this.#open = false
-    const goOn = async (): Promise<void> => {
-      const opening = await this.place('head')
+    const { onLost, onFailure } = this.#options
+    if (onLost) return this.#lose(onLost)
+    this.place('head').then((opening) => {
       if (this.#closed || opening.recovered) return
       this.#metrics.resumed('lagged')
-      await this.#reset({ ...opening, cause: 'lagged' })
+      this.#reset({ ...opening, cause: 'lagged' })
       this.#lagging = false
       this.begin()
-    }
-    goOn().catch(this.#options.onFailure)
+    }, onFailure)
   }
 
   /** What lies between is told in a history. */
   #jumpTo(upTo: number): void {
+    this.#options.ends?.forgetEnded(this.#position)
     this.#jumps.push({ after: this.#position, upTo })
-    if (this.#jumps.length > JUMPS) this.#jumps.shift()
+    const [first, second] = this.#jumps
+    if (this.#jumps.length <= JUMPS || !first || !second) return
+    this.#jumps.splice(0, 2, { after: first.after, upTo: second.upTo })
   }
 
-  /** Tells a history of what was jumped, and the ends that are awaited of that. */
-  async #reset(opening: History & { readonly cause: ResetCause }): Promise<void> {
+  #reset(opening: History & { readonly cause: ResetCause }): void {
     const { dialect, thread } = this.#options
     this.#say(dialect.reset(resetOf(thread, opening)))
-    await this.#takeJumped()
+  }
+
+  #lose(onLost: () => void): void {
+    this.close()
+    onLost()
   }
 
   #isJumped(seq: number): boolean {
     return this.#jumps.some(({ after, upTo }) => after < seq && seq <= upTo)
   }
 
-  /** A run is known to have ended later than its last event is there to be read, or to be jumped. */
+  /** That a run has ended may be known later than its last event is there to be read, or to be jumped. */
   #tellJumped(): void {
-    if (this.#open && this.#jumps.length > 0) this.#takeJumped().catch(this.#options.onFailure)
-  }
-
-  async #takeJumped(): Promise<void> {
-    const ends = this.#options.ends?.takeJumped((seq) => this.#isJumped(seq))
-    if (ends) await this.#tellEnds(ends)
-  }
-
-  async #tellEnds(found: Promise<readonly ThreadEvent[]>): Promise<void> {
-    this.#telling++
-    try {
-      const ends = await found
-      if (!this.#closed) this.#say(ends.flatMap((event) => this.#options.dialect.encode(event)))
-    } finally {
-      this.#telling--
-    }
-    if (this.#telling === 0) this.pump()
+    if (!this.#open) return
+    this.#options.ends?.tellJumped((seq) => this.#isJumped(seq))
+    this.pump()
   }
 
   #say(frames: readonly Frame[]): void {

@@ -16,7 +16,7 @@ import { Peer, type ServedPath } from './peer.ts'
 import { rememberPeer } from './remembered-peers.ts'
 import { Upgrades } from './upgrades.ts'
 import { type WebSocketAuth, authAt } from './websocket-auth.ts'
-import { WebSocketError } from './websocket-error.ts'
+import { CallError } from './websocket-error.ts'
 import type {
   ManagedSocket,
   WebSocketConnection,
@@ -131,7 +131,7 @@ export class WebSocketConnectionManager {
   send(id: string, data: WebSocketData): boolean {
     const peer = this.#connections.open.get(id)
     if (!peer) {
-      throw new WebSocketError(`Connection ${id} not found`, { code: 'unknown-connection', connectionId: id })
+      throw new CallError(`Connection ${id} not found`, { code: 'unknown-connection', connectionId: id })
     }
     return this.#sendTo(peer, new Outgoing(data))
   }

@@ -1,4 +1,5 @@
 import type { Logger } from '../telemetry/logger.ts'
+import { isMistake } from './client-mistakes.ts'
 import { isPromise } from './is-promise.ts'
 import type { Peer } from './peer.ts'
 import { asError } from './websocket-error.ts'
@@ -33,12 +34,12 @@ export class HandlerCalls {
     }
   }
 
-  /** Tells the handler of an error; one that nobody listens to is logged. */
+  /** Tells the handler of an error; one that nobody listens to is logged, where it is no mistake of a client. */
   failed(peer: Peer, thrown: unknown): void {
     const error = asError(thrown)
     const log = (failure: unknown): void =>
       this.#logger.error({ error: failure, path: peer.connection.metadata['path'] }, 'a handler failed')
-    if (!peer.path.handler?.onError) return log(error)
+    if (!peer.path.handler?.onError) return isMistake(error) ? undefined : log(error)
     this.#guarded(peer, (handler) => handler.onError?.(peer.connection, error), log)
   }
 

@@ -11,8 +11,6 @@ import type { WebSocketMessage } from './websocket-handler.ts'
 import { Workload } from './workload.ts'
 
 const RETRY_MS = 1_000
-/** How far ahead of its pace a peer may send messages before it is closed. */
-const MAX_AHEAD_MS = 10_000
 const JSON_PONG_CHARS = 1_024
 const TOO_LARGE = 1_009
 const NO_UTF8 = 1_007
@@ -46,12 +44,11 @@ export class Intake {
   receive(peer: Peer, data: RawData, isBinary: boolean): void {
     if (peer.hasEnded) return
     peer.heard(this.#round)
-    if (!this.#keepsPace(peer)) return
     const bytes = byteLengthOf(data)
     if (bytes > this.#options.settings.maxMessageSize) throw this.#malformed(peer, 'payload-too-large')
     const message = messageFrom(data, isBinary)
     if (!message) throw this.#malformed(peer, 'invalid-frame')
-    if (peer.state === 'open' && isJsonPong(message)) return
+    if (peer.state === 'open' && isJsonPong(message)) return this.heard(peer)
     if (peer.entrance?.receive(message, bytes)) return
     peer.entrance = undefined
     this.#deliver(peer, message)
@@ -79,7 +76,7 @@ export class Intake {
 
   #deliver(peer: Peer, message: WebSocketMessage): void {
     if (peer.state !== 'open') return
-    if (peer.isHeld || peer.workload?.keeps) this.#keep(peer, message)
+    if (peer.isHeld || peer.isAhead || peer.workload?.keeps) this.#keep(peer, message)
     else this.#handle(peer, message)
   }
 
@@ -88,9 +85,11 @@ export class Intake {
     const workload = this.workloadOf(peer)
     if (peer.channel.canPause || workload.hasRoomFor(message)) workload.keep(message)
     else this.#refuseOne(peer, workload)
+    this.#wait(peer)
   }
 
   #handle(peer: Peer, message: WebSocketMessage): void {
+    peer.countMessage()
     this.#options.calls.message(peer, message)
     if (peer.state !== 'open') return
     if (this.#options.isSlow(peer)) peer.holdUntilDrained(() => this.#goOn(peer))
@@ -106,16 +105,24 @@ export class Intake {
     if (peer.state !== 'open') return
     peer.excuse(this.#round)
     peer.workload?.handOver(
-      () => peer.state === 'open' && !peer.isHeld,
+      () => peer.state === 'open' && !peer.isHeld && !peer.isAhead,
       (message) => this.#handle(peer, message),
     )
-    if (peer.state === 'open') peer.pause()
+    this.#wait(peer)
+  }
+
+  /** What is kept waits for its time; where the peer is held, for the end of that. */
+  #wait(peer: Peer): void {
+    // The loop that hands over comes here at its own end.
+    if (peer.state !== 'open' || peer.workload?.isHandingOver) return
+    const next = (): void => (peer.isHeld ? peer.pause() : this.#goOn(peer))
+    if (peer.workload?.keeps && !peer.isHeld) peer.slowDown(this.#options.wheel, next)
+    else peer.pause()
   }
 
   #refuseOne(peer: Peer, workload: Workload): void {
-    const error = new GatewayError('rate-limited', 'Too much is worked on for this connection already.', {
-      retryAfterMs: RETRY_MS,
-    })
+    const busy = 'Too much is worked on for this connection already.'
+    const error = peer.isHeld ? new GatewayError('rate-limited', busy, { retryAfterMs: RETRY_MS }) : tooFast()
     if (workload.refuse()) this.#options.refuse(peer, error)
     else if (!this.#options.isSlow(peer)) peer.channel.write(new Outgoing(errorFrame(error)))
   }
@@ -131,17 +138,6 @@ export class Intake {
     })
     if (peer.hasEnded) workload.end()
     return workload
-  }
-
-  /** A peer that is too fast is read later; one that is by far too fast is closed. */
-  #keepsPace(peer: Peer): boolean {
-    const aheadMs = peer.countMessage()
-    if (aheadMs > MAX_AHEAD_MS) {
-      this.#options.refuse(peer, tooFast())
-      return false
-    }
-    if (aheadMs > 0) peer.slowDown(this.#options.wheel)
-    return true
   }
 
   /** What no parser of ours has seen is closed as it would be by ours. */

@@ -27,12 +27,16 @@ export interface ConnectionManagerConfig {
   readonly maxBufferedBytes?: number
   /** What a broadcast does with a slow peer: it goes without, or it is closed. @default 'skip' */
   readonly whenSlow?: 'skip' | 'close'
-  /** Messages and pings of one peer that are read a second, and twice as many at once; 0 is no limit. @default 500 */
+  /**
+   * Messages of one peer that are handed over a second, and twice as many at once: what comes beyond that is read later, and
+   * nothing is lost. Pings and pongs are counted for themselves, and more of them are refused. 0 is no limit.
+   * @default 500
+   */
   readonly messagesPerSecond?: number
   /**
    * What is worked on for one peer at once: promises of its `onMessage`, requests of a message router. What it sends
-   * beyond that is read later. Where reading cannot be stopped, it is kept, and refused with `rate-limited` once that is
-   * more than `maxBufferedBytes`; 0 is no limit.
+   * beyond that is read later; 0 is no limit. Where reading cannot be stopped, what has to wait is kept, and refused with
+   * `rate-limited` once that is more than `maxBufferedBytes`.
    * @default 100
    */
   readonly maxPending?: number

@@ -1,8 +1,9 @@
 import { GatewayError, LIMITS } from '@turnpike/protocol'
 import { parseJson } from '@turnpike/protocol/wire'
+import { isRefusal, noteMistake } from './client-mistakes.ts'
 import { workloadOf } from './remembered-peers.ts'
 import { sendReplies } from './send-replies.ts'
-import { type ShownError, WebSocketError, errorFrame } from './websocket-error.ts'
+import { type ShownError, CallError, WebSocketError, errorFrame } from './websocket-error.ts'
 import type { WebSocketConnection, WebSocketMessage } from './websocket-handler.ts'
 
 /** Characters of a client's own words in an error. */
@@ -53,7 +54,11 @@ interface Request {
 export class WebSocketMessageRouter {
   readonly #routes = new Map<string, Route>()
 
-  /** Takes a type; an earlier route of it is replaced. With a schema, the payload is what that made of it. */
+  /**
+   * Takes a type. With a schema, the payload is what that made of it.
+   *
+   * @throws TypeError where the type has a route already, or there is no handler
+   */
   route(type: string, handler: MessageRoute<unknown>): this
   route<Payload>(
     type: string,
@@ -68,6 +73,7 @@ export class WebSocketMessageRouter {
     const schema = typeof first === 'function' ? undefined : first.payload
     const handler = typeof first === 'function' ? first : second
     if (typeof handler !== 'function') throw new TypeError(`The route "${type}" has no handler.`)
+    if (this.#routes.has(type)) throw new TypeError(`The type "${type}" has a route already.`)
     this.#routes.set(type, { schema, handler: handler as MessageRoute<unknown> })
     return this
   }
@@ -108,6 +114,7 @@ export class WebSocketMessageRouter {
     } catch (thrown) {
       const error = withConnection(thrown, connection.id)
       await replies.send({ ...errorFrame(shownOf(error)), ...ids })
+      if (isShown(error) && isRefusal(error)) noteMistake(error)
       throw error
     } finally {
       workload.requestEnded()
@@ -164,11 +171,17 @@ function messageOf(type: string, reply: unknown): object {
 /** What the caller gets says whose connection it is; what a route threw stays what it is. */
 function withConnection(thrown: unknown, connectionId: string): unknown {
   if (!(thrown instanceof WebSocketError) || thrown.connectionId !== undefined) return thrown
-  return new WebSocketError(thrown.message, { code: thrown.code, connectionId, cause: thrown.cause })
+  const { message, code, cause } = thrown
+  if (thrown instanceof CallError) return new CallError(message, { code, connectionId, cause })
+  return new WebSocketError(message, { code, connectionId, cause })
+}
+
+function isShown(error: unknown): error is GatewayError | WebSocketError {
+  return error instanceof WebSocketError || error instanceof GatewayError
 }
 
 function shownOf(error: unknown): ShownError {
-  if (error instanceof WebSocketError || error instanceof GatewayError) return error
+  if (isShown(error)) return error
   return { message: 'Something went wrong on the server.', code: 'internal' }
 }
 

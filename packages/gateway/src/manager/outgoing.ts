@@ -1,4 +1,4 @@
-import { WebSocketError } from './websocket-error.ts'
+import { type WebSocketError, CallError } from './websocket-error.ts'
 import type { WebSocketData } from './websocket-handler.ts'
 
 const TEXT = 0x81
@@ -46,7 +46,7 @@ function jsonOf(data: unknown): string {
 }
 
 function unsendable(cause?: unknown): WebSocketError {
-  return new WebSocketError('What is sent has to be text, bytes (ArrayBuffer or a view of it), or JSON.', {
+  return new CallError('What is sent has to be text, bytes (ArrayBuffer or a view of it), or JSON.', {
     code: 'invalid-payload',
     cause,
   })

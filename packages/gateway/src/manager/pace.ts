@@ -15,6 +15,12 @@ export class Pace {
     return Math.max(0, this.#evenAt - performance.now() - this.#burstMs)
   }
 
+  /** The time after which one more is in time; 0 where it is now. */
+  get waitMs(): number {
+    const now = performance.now()
+    return Math.max(0, Math.max(now, this.#evenAt) + this.#intervalMs - this.#burstMs - now)
+  }
+
   /** Counts one more, and tells how far ahead that is. */
   take(): number {
     this.#evenAt = Math.max(performance.now(), this.#evenAt) + this.#intervalMs

@@ -79,16 +79,18 @@ export class Peer {
     return this.#heardIn >= round || (this.#stopSlow !== undefined && !this.#isBehind)
   }
 
-  /** Reads no more until what has come is no more than its pace allows. */
-  slowDown(wheel: TimerWheel): void {
+  /** Whether it has sent so fast that its next message has to wait. */
+  get isAhead(): boolean {
+    return this.#messages !== undefined && this.#messages.waitMs > 0
+  }
+
+  /** Reads no more until its next message is in time. */
+  slowDown(wheel: TimerWheel, then: () => void): void {
     if (this.#stopSlow) return
-    const aheadMs = this.#messages?.aheadMs ?? 0
-    if (aheadMs > 0) {
-      this.#stopSlow = wheel.schedule(aheadMs, () => {
-        this.#stopSlow = undefined
-        this.slowDown(wheel)
-      })
-    }
+    this.#stopSlow = wheel.schedule(this.#messages?.waitMs ?? 0, () => {
+      this.#stopSlow = undefined
+      if (this.state === 'open') then()
+    })
     this.pause()
   }
 
@@ -103,17 +105,17 @@ export class Peer {
     })
   }
 
-  /** Counts a message; returns how far that is ahead of what is allowed, in ms. */
-  countMessage(): number {
-    if (this.#perSecond === 0) return 0
-    this.#messages ??= new Pace(this.#perSecond, 2 * this.#perSecond)
-    return this.#messages.take()
+  /** Counts a message that is taken up. */
+  countMessage(): void {
+    if (this.#perSecond === 0) return
+    this.#messages ??= this.#pace()
+    this.#messages.take()
   }
 
-  /** The same for pings and pongs. */
+  /** Counts a ping or a pong; returns how far that is ahead of what is allowed, in ms. */
   countControl(): number {
     if (this.#perSecond === 0) return 0
-    this.#controls ??= new Pace(this.#perSecond, 2 * this.#perSecond)
+    this.#controls ??= this.#pace()
     return this.#controls.take()
   }
 
@@ -154,6 +156,11 @@ export class Peer {
   /** Reads, or reads no more, as is right by now. */
   pause(): void {
     this.channel.pause(this.#stopSlow !== undefined || this.isHeld || this.workload?.keeps === true)
+  }
+
+  #pace(): Pace {
+    // Where less than one came at once, none would ever be in time.
+    return new Pace(this.#perSecond, Math.max(1, 2 * this.#perSecond))
   }
 }
 

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Channel } from './channel.ts'
+import { noteMistake } from './client-mistakes.ts'
 import type { Connections } from './connections.ts'
 import type { Guard } from './guard.ts'
 import { NativeChannel } from './native-channel.ts'
@@ -75,6 +76,8 @@ export class Upgrades {
     const isTooLarge = 'code' in error && error.code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH'
     const message = isTooLarge ? tooLargeMessage(this.#options.maxMessageSize) : error.message
     const code = isTooLarge ? 'payload-too-large' : 'invalid-frame'
-    return new WebSocketError(message, { code, connectionId, cause: error })
+    const mistake = new WebSocketError(message, { code, connectionId, cause: error })
+    noteMistake(mistake)
+    return mistake
   }
 }

@@ -20,7 +20,7 @@ export interface WebSocketAuth {
   readonly cookieName?: string
   /**
    * Tells who a credential belongs to; null refuses it. One that throws, or takes longer than `timeoutMs`, is no verdict:
-   * the client may try again. With `expiresAt`, the connection ends then.
+   * the client may try again. With `expiresAt`, the connection ends then. Every strategy but `none` needs one.
    */
   readonly validate?: (token: string) => Promise<Identity | null> | Identity | null
   /** Any of these will do. */
@@ -63,7 +63,7 @@ export function authAt(usual: WebSocketAuth, given: Partial<WebSocketAuth>): Web
 
 /** @throws TypeError where nobody could come in by it, or everybody could */
 export function assertAuth(auth: WebSocketAuth, allowsAll: boolean): void {
-  const { strategy, required, roles, permissions, timeoutMs, cookieName, headerName } = auth
+  const { strategy, required, roles, permissions, timeoutMs, cookieName, headerName, validate } = auth
   if (!STRATEGIES.includes(strategy)) {
     throw new TypeError(`"auth.strategy" has to be one of ${STRATEGIES.join(', ')}, got "${strategy}".`)
   }
@@ -84,6 +84,9 @@ export function assertAuth(auth: WebSocketAuth, allowsAll: boolean): void {
     throw new TypeError(
       '"auth.cookieName" needs a list of "allowedOrigins": with "*", any page could use the cookie.',
     )
+  }
+  if (strategy !== 'none' && typeof validate !== 'function') {
+    throw new TypeError(`"auth.validate" has to be a function: "${strategy}" lets in nobody without one.`)
   }
 }
 

@@ -22,6 +22,9 @@ export class WebSocketError extends Error {
   }
 }
 
+/** A call of the manager that cannot be done: the mistake is not a client's. */
+export class CallError extends WebSocketError {}
+
 /** A connection that is not let in. */
 export class WebSocketConnectionError extends WebSocketError {
   override readonly name = 'WebSocketConnectionError'

@@ -36,6 +36,7 @@ export interface WebSocketConnection {
 /** A message of a peer; handlers see `text` and `binary`. */
 export interface WebSocketMessage {
   readonly type: 'text' | 'binary' | 'ping' | 'pong' | 'close'
+  /** Bytes are an `ArrayBuffer`. */
   readonly data: string | ArrayBuffer
   readonly timestamp: number
 }
@@ -48,7 +49,7 @@ export interface WebSocketMessage {
  * where `maxPending` of them are out does the next message wait.
  */
 export interface WebSocketHandler {
-  /** Somebody was let in. Nothing of theirs comes before. */
+  /** Somebody was let in. Nothing of theirs comes before; but a promise is not waited for. */
   readonly onOpen?: (connection: WebSocketConnection) => unknown
   readonly onMessage?: (connection: WebSocketConnection, message: WebSocketMessage) => unknown
   /** Once for each `onOpen`, however the connection ended: 1006 where there was no close. */

@@ -1,4 +1,5 @@
 import type { Channel } from './channel.ts'
+import { DEFAULT_MAX_PENDING } from './manager-config.ts'
 import { Replies } from './replies.ts'
 import type { WebSocketMessage } from './websocket-handler.ts'
 
@@ -47,6 +48,11 @@ export class Workload {
     return this.#kept.length > 0
   }
 
+  /** Whether they are being handed over right now, for as long as that may go on. */
+  get isHandingOver(): boolean {
+    return this.#isHandingOver
+  }
+
   promiseBegan(): void {
     this.#promises++
   }
@@ -64,7 +70,7 @@ export class Workload {
   }
 
   hasRoomFor(message: WebSocketMessage): boolean {
-    return this.#keptBytes + bytesOf(message) <= this.#options.maxKeptBytes
+    return !this.keeps || this.#keptBytes + bytesOf(message) <= this.#options.maxKeptBytes
   }
 
   /** Keeps a message that was read already. */
@@ -83,6 +89,7 @@ export class Workload {
         const message = this.#kept.shift()
         if (!message) break
         this.#keptBytes -= bytesOf(message)
+        this.#refused = 0
         take(message)
       }
     } finally {
@@ -92,7 +99,7 @@ export class Workload {
 
   /** Counts a message that was refused; true where there were too many of them in a row. */
   refuse(): boolean {
-    return ++this.#refused > this.#options.maxPending
+    return ++this.#refused > (this.#options.maxPending || DEFAULT_MAX_PENDING)
   }
 
   /** The peer is gone, or being closed. */

@@ -9,7 +9,10 @@ import { requestRouter } from '../transports/request-router.ts'
 import { serveEntities } from '../transports/socket-io-entities.ts'
 import { type SocketIoServer, attachSocketIo } from '../transports/socket-io-server.ts'
 import { serveThreadNamespaces } from '../transports/thread-namespaces.ts'
+import { upgradeRouter } from '../transports/upgrade-router.ts'
 import { openSoon, shareGateway } from './shared-gateway.ts'
+
+const PATH = '/streaming'
 
 interface Common {
   /** @default the one that presets of this process share, in memory */
@@ -44,31 +47,37 @@ export interface ThreadStream {
  * @example
  * createThreadStream({ server, agents: [myAgent] })
  * // socket.io-client: io(url, { path: '/streaming', auth: { token } })
+ * @throws TypeError where somebody else serves the path
  */
 export function createThreadStream(options: ThreadStreamOptions): ThreadStream {
+  // Before agents are added, which could not be undone.
+  if (!('io' in options)) upgradeRouter(options.server).assertFree([options.path ?? PATH])
   const shared = options.gateway ? undefined : shareGateway()
   const gateway = options.gateway ?? shared?.gateway
   if (!gateway) throw new TypeError('There is no gateway to serve.')
-  for (const agent of options.agents ?? []) gateway.agents.add(agent)
-  const own = 'io' in options ? undefined : serveOwn(options, gateway)
-  const io = 'io' in options ? options.io : own?.io
-  if (!io) throw new TypeError('There is no server to serve on.')
-
-  openSoon(gateway)
-  serveThreadNamespaces(gateway, io)
-  serveEntities(gateway, io)
-  options.namespaces?.(io, gateway)
-  return {
-    io,
-    gateway,
-    async close() {
-      await shared?.release()
-      await own?.close()
-    },
+  let own: SocketIoServer | undefined
+  const close = async (): Promise<void> => {
+    await shared?.release()
+    await own?.close()
+  }
+  try {
+    for (const agent of options.agents ?? []) gateway.agents.add(agent)
+    own = 'io' in options ? undefined : serveOwn(options, gateway)
+    const io = 'io' in options ? options.io : own?.io
+    if (!io) throw new TypeError('There is no server to serve on.')
+    serveThreadNamespaces(gateway, io)
+    serveEntities(gateway, io)
+    options.namespaces?.(io, gateway)
+    openSoon(gateway)
+    return { io, gateway, close }
+  } catch (error) {
+    // Nobody else could: it was given to nobody.
+    close().catch((failure: unknown) => gateway.logger.error({ error: failure }, 'a thread stream stays'))
+    throw error
   }
 }
 
-function serveOwn({ server, path = '/streaming' }: OwnServer, gateway: Gateway): SocketIoServer {
+function serveOwn({ server, path = PATH }: OwnServer, gateway: Gateway): SocketIoServer {
   const answer = getRequestListener(httpRoutes(gateway, threadStream).fetch, { overrideGlobalObjects: false })
   const own = attachSocketIo(server, gateway, path)
   const detach = requestRouter(server).otherwise((request, response) => void answer(request, response))

@@ -79,6 +79,7 @@ export class RunApprovals implements Approvals {
 
   async #open(request: ApprovalRequest, decide: (decision: ApprovalDecision) => void): Promise<string> {
     this.#assertOpen()
+    assertCall(request)
     const { desk, run, log } = this.#options
     const record = await desk.open(run, request)
     if (this.#isClosed) desk.withdraw(record.id, 'cancelled')
@@ -118,4 +119,10 @@ export class RunApprovals implements Approvals {
       ...(reason !== undefined && { reason }),
     })
   }
+}
+
+/** Agents may be written without types. */
+function assertCall({ toolCallId, tool }: Partial<ApprovalRequest>): void {
+  if (typeof toolCallId === 'string' && typeof tool === 'string') return
+  throw new GatewayError('invalid-agent-event', 'An approval needs a "toolCallId" and a "tool".')
 }

@@ -8,12 +8,15 @@ import {
 } from '@turnpike/protocol'
 import type { RunRecord, Store } from '../stores/store.ts'
 import type { ThreadRef } from '../stores/thread-ref.ts'
+import { failureOf } from './run-terminal.ts'
 import type { Runs } from './runs.ts'
 
-/** A run whose last event has been in the log. */
+/** A run that has come to its end. */
 export interface EndedRun {
-  readonly run: { readonly thread: ThreadRef; readonly id: string }
-  readonly endSeq: number
+  readonly thread: ThreadRef
+  readonly runId: string
+  /** Where its last event is in the log; undefined where that could not be logged. */
+  readonly endSeq: number | undefined
 }
 
 /**
@@ -23,29 +26,45 @@ export interface EndedRun {
  * @throws GatewayError `internal` where the store does not have it
  */
 export async function storedEnd(
-  { run: { thread, id }, endSeq }: EndedRun,
+  { thread, runId, endSeq }: EndedRun,
   { store, runs }: { readonly store: Store; readonly runs: Pick<Runs, 'settled'> },
 ): Promise<ThreadEvent[]> {
-  await runs.settled(thread.owner, id)
+  await runs.settled(thread.owner, runId)
   const [run, answer] = await Promise.all([
-    store.runs.find(thread.owner, id),
-    store.runs.answer(thread.owner, id),
+    store.runs.find(thread.owner, runId),
+    store.runs.answer(thread.owner, runId),
   ])
-  if (!run) throw new GatewayError('internal', 'The run is not there any more.')
+  if (!run) throw notThere()
   const { createdAt: ts } = answer ?? run.input
-  const envelope = { id: mintEventId(ts, endSeq), seq: endSeq, threadId: thread.id, runId: id, ts }
-  const payloads = [...(run.toolCall ? resultsIn(answer) : []), lastOf(run, answer)]
+  const seq = endSeq ?? 0
+  const envelope = { id: mintEventId(ts, seq), seq, threadId: thread.id, runId, ts }
+  const payloads = endSeq === undefined ? [failureOf(run.agent, notThere())] : endOf(run, answer)
   return payloads.map((payload) => ({ ...envelope, ...payload }))
 }
 
-function lastOf(run: RunRecord, answer: Message | undefined): EventPayload {
+function endOf(run: RunRecord, answer: Message | undefined): readonly EventPayload[] {
   const { agent, state, usage = NOTHING, steps = 0 } = run
-  if (state === 'failed') return { type: 'error', agent, error: answer?.error ?? UNKNOWN }
-  const { finishReason = state === 'cancelled' ? state : 'stop' } = run
-  return { type: 'finish', agent, finishReason, text: answer ? textOf(answer) : '', steps, usage }
+  switch (state) {
+    case 'failed':
+      return [answer?.error ? { type: 'error', agent, error: answer.error } : failureOf(agent, notThere())]
+    case 'done':
+    case 'cancelled': {
+      const { finishReason = state === 'cancelled' ? state : 'stop' } = run
+      const text = answer ? textOf(answer) : ''
+      const results = run.toolCall ? resultsIn(answer) : []
+      return [...results, { type: 'finish', agent, finishReason, text, steps, usage }]
+    }
+    case 'queued':
+    case 'running':
+    case 'parked':
+      // What it ended with could not be written yet.
+      throw notThere()
+    default:
+      return state satisfies never
+  }
 }
 
-function resultsIn(answer: Message | undefined): EventPayload[] {
+function resultsIn(answer: Message | undefined): readonly EventPayload[] {
   return (answer?.parts ?? []).flatMap((part): EventPayload[] => {
     if (part.type !== 'tool' || part.state !== 'done') return []
     const { toolCallId, tool, result } = part
@@ -53,5 +72,8 @@ function resultsIn(answer: Message | undefined): EventPayload[] {
   })
 }
 
+function notThere(): GatewayError {
+  return new GatewayError('internal', 'The answer is not there.')
+}
+
 const NOTHING = { inputTokens: 0, outputTokens: 0 }
-const UNKNOWN = { code: 'agent-failed', message: 'The agent failed.' }

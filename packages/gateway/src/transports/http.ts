@@ -21,7 +21,7 @@ export function httpRoutes(gateway: Gateway, dialect: Dialect): Hono<Env> {
   const app = guardedApp(gateway)
   const { access, limits, runs, sessions, store } = gateway
 
-  app.get('/healthz', (c) => c.json({ status: 'ok' }))
+  for (const path of ['/health', '/healthz']) app.get(path, (c) => c.json({ status: 'ok' }))
   app.get('/readyz', (c) => {
     if (gateway.isDraining) throw new GatewayError('draining', 'The server is shutting down.')
     return c.json({ status: 'ok' })

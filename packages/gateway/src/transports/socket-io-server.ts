@@ -27,7 +27,7 @@ export interface SocketIoServer {
 
 /**
  * Makes a Socket.IO server at one path of an HTTP server, beside whatever else is there: other servers of Socket.IO, raw
- * WebSockets, an app.
+ * WebSockets, an app. Once the gateway drains, who wants the path may have it.
  *
  * @throws TypeError where somebody else serves the path
  */
@@ -69,7 +69,11 @@ export function attachSocketIo(server: HttpServer, gateway: Gateway, path: strin
   })
   const requests = requestRouter(server)
   const detach = paths.flatMap((at) => [
-    upgrades.add(at, (request, socket, head) => engine.handleUpgrade(request, socket, head)),
+    upgrades.add(
+      at,
+      (request, socket, head) => engine.handleUpgrade(request, socket, head),
+      () => gateway.isDraining,
+    ),
     requests.add(at, (request, response) => engine.handleRequest(request, response)),
   ])
   return {

@@ -27,8 +27,8 @@ export function upgradeRouter(server: Server): UpgradeRouter {
 export class UpgradeRouter {
   readonly #server: Server
   readonly #handlers = new Map<string, UpgradeHandler>()
-  /** Paths that whoever wants them may have. */
-  readonly #offers = new WeakSet<UpgradeHandler>()
+  /** Whether whoever wants the path of a handler may have it by now; without one, nobody may. */
+  readonly #isFree = new WeakMap<UpgradeHandler, () => boolean>()
 
   constructor(server: Server) {
     this.#server = server
@@ -36,17 +36,22 @@ export class UpgradeRouter {
     upgradeWebSocketsOnly(server)
   }
 
-  /** Takes a path. Returns what gives it back. @throws TypeError where somebody has taken it */
-  add(path: string, handler: UpgradeHandler): () => void {
+  /**
+   * Takes a path. Returns what gives it back.
+   *
+   * @param isOver - Whether the handler refuses everybody by now, so that somebody else may take the path.
+   * @throws TypeError where somebody has taken it
+   */
+  add(path: string, handler: UpgradeHandler, isOver = (): boolean => false): () => void {
     this.assertFree([path])
-    this.#offers.delete(handler)
+    this.#isFree.set(handler, isOver)
     return this.replace(path, handler)
   }
 
   /** Serves a path until somebody takes it; does nothing where it is served already. Returns what ends that. */
   offer(path: string, handler: UpgradeHandler): () => void {
     if (this.#handlers.has(path)) return () => {}
-    this.#offers.add(handler)
+    this.#isFree.set(handler, () => true)
     return this.replace(path, handler)
   }
 
@@ -62,7 +67,7 @@ export class UpgradeRouter {
   assertFree(paths: readonly string[]): void {
     for (const path of paths) {
       const handler = this.#handlers.get(path)
-      if (!handler || this.#offers.has(handler)) continue
+      if (!handler || this.#isFree.get(handler)?.()) continue
       throw new TypeError(
         `"${path}" is served by something else on this server. Give one of the two another path.`,
       )

@@ -6,7 +6,7 @@ import { type WebSocket, WebSocketServer } from 'ws'
 import type { Gateway } from '../gateway.ts'
 import type { Attachment, Link } from '../links/link.ts'
 import type { TimerWheel } from '../timing/timer-wheel.ts'
-import { upgradeRouter } from './upgrade-router.ts'
+import { type UpgradeHandler, upgradeRouter } from './upgrade-router.ts'
 import { websocketFraming } from './websocket-framing.ts'
 
 /** Time that a peer has to answer a close. */
@@ -24,7 +24,8 @@ export interface WebSocketOptions {
 }
 
 /**
- * Serves a dialect over WebSocket at one path of a server; returns what takes it off again.
+ * Serves a dialect over WebSocket at one path of a server; returns what takes it off again. Once the gateway drains, who
+ * wants the path may have it.
  *
  * @throws TypeError where somebody else serves the path
  */
@@ -47,7 +48,7 @@ export function attachWebSocket(server: Server, gateway: Gateway, options: WebSo
     handleProtocols: () => subprotocol ?? (false as const),
   }
   const sockets = new WebSocketServer(settings)
-  return upgradeRouter(server).add(path, (request, socket, head) => {
+  const upgrade: UpgradeHandler = (request, socket, head) => {
     admission.assertOrigin(request.headers)
     assertSubprotocol(request, subprotocol)
     gateway.assertRoom()
@@ -56,7 +57,8 @@ export function attachWebSocket(server: Server, gateway: Gateway, options: WebSo
       const link = new WebSocketLink(websocket, socket, { limits, wheel })
       link.attach(accept(link, request))
     })
-  })
+  }
+  return upgradeRouter(server).add(path, upgrade, () => gateway.isDraining)
 }
 
 function assertSubprotocol(request: IncomingMessage, expected: string | undefined): void {

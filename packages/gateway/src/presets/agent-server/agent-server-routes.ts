@@ -137,7 +137,7 @@ async function answerOf(
   const read = c.req.json.bind(c.req)
   c.req.json = () => read().catch(asBadBody)
   const result = await settled(() => handler(c))
-  if (result instanceof Response) return withSafeBody(result, logger)
+  if (result instanceof Response) return withSafeBody(result, c, logger)
   if (result === undefined) return c.body(null, 204)
   const json: string | undefined = JSON.stringify(result)
   if (json === undefined) throw new TypeError('What a route answers has to be a Response or JSON.')
@@ -150,24 +150,52 @@ function asBadBody(error: unknown): never {
   throw new GatewayError('invalid-frame', 'The body is not JSON.', { cause: error })
 }
 
-/** What breaks off in the middle of an answer is logged: whoever gets it would be told, by some servers, the error itself. */
-function withSafeBody(response: Response, logger: Logger): Response {
+/**
+ * The same answer with a body that tells nobody but the log why it broke off. One that does so at once is no answer yet:
+ * that is thrown.
+ */
+async function withSafeBody(response: Response, c: Context<RouteEnv>, logger: Logger): Promise<Response> {
   if (!response.body) return response
   const reader = response.body.getReader()
+  const reading = reader.read()
+  // It is somebody else who waits for it, or nobody.
+  reading.catch(() => {})
+  let next: typeof reading | undefined = reading
+  let isOver = false
+  await settled(() => Promise.race([reading, nextTurn()]))
   const body = new ReadableStream<Uint8Array>({
     async pull(controller) {
       try {
-        const { done, value } = await reader.read()
+        const { done, value } = await (next ?? reader.read())
+        next = undefined
+        if (isOver) return
         if (done) controller.close()
         else controller.enqueue(value)
       } catch (error) {
+        if (isOver) return
+        isOver = true
         logger.error({ error }, 'the answer of a route broke off')
-        controller.error(new GatewayError('internal', 'The answer broke off.'))
+        await breakOff(c.env.outgoing)
       }
     },
-    cancel: (reason) => reader.cancel(reason),
+    // The source has ended then, and says so to the `pull` that waits for it.
+    cancel(reason) {
+      isOver = true
+      return reader.cancel(reason)
+    },
   })
   return new Response(body, response)
+}
+
+/** Cuts an answer behind what is written of it: the server would write an error of its body to standard error itself. */
+async function breakOff(outgoing: RouteEnv['Bindings']['outgoing']): Promise<void> {
+  while (!outgoing.headersSent && !outgoing.destroyed) await nextTurn()
+  await nextTurn()
+  outgoing.destroy()
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
 }
 
 /** Hono lets nothing but errors reach its handlers of errors. */

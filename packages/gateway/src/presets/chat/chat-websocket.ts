@@ -29,14 +29,15 @@ export function attachWebSocketTransport(
   agents: ServedAgents,
   options: WebSocketTransportOptions = {},
 ): void {
-  const paths = options.paths ?? ['/', '/ws', '/v1/ws']
+  const paths = [...new Set(options.paths ?? ['/', '/ws', '/v1/ws'])]
+  // Whatever can fail comes first: nothing is held by a call that threw.
   upgradeRouter(server).assertFree(paths)
+  const served = new ChatAgents(agents)
   const service = chatServerOf(server)
   const own = options.gateway ?? service?.gateway
   const shared = own ? undefined : shareGateway()
   const gateway = own ?? shared?.gateway
   if (!gateway) throw new TypeError('There is no gateway to serve.')
-  const served = new ChatAgents(agents)
   gateway.runs.alsoFind(served.find)
   openSoon(gateway)
   const open = new Set<ChatSocket>()
