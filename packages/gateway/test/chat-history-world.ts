@@ -171,7 +171,12 @@ export class ChatWorld implements AsyncDisposable {
     return this.told.flatMap(({ who, records: written, how, asked }) => {
       const records = asked ? withRuns(written, asked, events) : written
       const most = subscriptions === undefined ? {} : { subscriptions }
-      return checkChat({ log: events, records, ...how, ...most }).map((verdict) => ({ who, ...verdict }))
+      const elsewhere = this.told.filter((other) => other.records !== written)
+      const askedElsewhere = new Set(elsewhere.flatMap((other) => runsAskedIn(other.records)))
+      return checkChat({ log: events, records, askedElsewhere, ...how, ...most }).map((verdict) => ({
+        who,
+        ...verdict,
+      }))
     })
   }
 
@@ -202,6 +207,10 @@ export class ChatWorld implements AsyncDisposable {
     const ended = as === 'sse' ? { endsWithRun: true } : { words: chatAnswerWords }
     this.told.push({ who: `${as} ${runId}`, records, how: { left: 'answered', ...ended } })
   }
+}
+
+function runsAskedIn(records: readonly ChatRecord[]): string[] {
+  return records.flatMap((record) => (record.type === 'asked' ? record.ask.runId : []))
 }
 
 function chatOf(runId: string, sessionId: string | undefined, order: Order): Chat {

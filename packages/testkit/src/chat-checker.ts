@@ -37,6 +37,8 @@ export interface CheckChatOptions {
   readonly left: 'cut' | 'answered' | 'settled'
   /** It is of one question, and ends with its run, as an event stream does. @default false */
   readonly endsWithRun?: boolean
+  /** Runs that were asked for on other connections, too. @default none */
+  readonly askedElsewhere?: ReadonlySet<string>
   /** Sessions that a connection follows before those that are through make room. @default any number */
   readonly subscriptions?: number
   /** Compares the history of a reset with the log, which then has to begin where the session does. @default true */
@@ -61,16 +63,16 @@ export function checkChat(options: CheckChatOptions): ChatVerdict[] {
   return check.end()
 }
 
-/** Codes that a question about a run that is there, or comes to be there when somebody asks again, may be refused with. */
+/** Codes that a question about a run that is there may be refused with. */
 const REFUSALS_OF_KNOWN: readonly string[] = [
   'draining',
   'internal',
   'rate-limited',
   'run-id-conflict',
-  'thread-busy',
-  'too-many-runs',
   'too-many-subscriptions',
 ]
+/** Those of one that was not there yet, and came to be when somebody else asked for it. */
+const REFUSALS_OF_NEW: readonly string[] = ['thread-busy', 'too-many-runs']
 
 interface Question {
   readonly ask: ChatAsk
@@ -215,7 +217,8 @@ class Check {
     const asked = this.#questions.filter(({ ask, refused }) => ask.runId === runId && !refused)
     const question = asked.at(-1)
     if (!question) return false
-    if (track && !REFUSALS_OF_KNOWN.includes(code)) return false
+    const isNew = this.#options.askedElsewhere?.has(runId) && REFUSALS_OF_NEW.includes(code)
+    if (track && !isNew && !REFUSALS_OF_KNOWN.includes(code)) return false
     if (track?.hasTold(runId) && asked.length === 1) return false
     question.refused = true
     return true

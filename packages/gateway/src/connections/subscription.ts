@@ -235,12 +235,15 @@ export class Subscription {
     const { link, limits, dialect, onFailure } = this.#options
     if (this.#isLookingUp || link.bufferedBytes >= limits.highWaterBytes) return
     this.#isLookingUp = true
-    ends.next().then((events) => {
-      this.#isLookingUp = false
-      if (this.#closed) return
-      this.#say(events.flatMap((event) => dialect.encode(event)))
-      this.pump()
-    }, onFailure)
+    ends
+      .next()
+      .then((events) => {
+        this.#isLookingUp = false
+        if (this.#closed) return
+        this.#say(events.flatMap((event) => dialect.encode(event)))
+        this.pump()
+      })
+      .catch(onFailure)
   }
 
   /** The first event of a flush stands for all. */
@@ -292,13 +295,15 @@ export class Subscription {
     this.#open = false
     const { onLost, onFailure } = this.#options
     if (onLost) return this.#lose(onLost)
-    this.place('head').then((opening) => {
-      if (this.#closed || opening.recovered) return
-      this.#metrics.resumed('lagged')
-      this.#reset({ ...opening, cause: 'lagged' })
-      this.#lagging = false
-      this.begin()
-    }, onFailure)
+    this.place('head')
+      .then((opening) => {
+        if (this.#closed || opening.recovered) return
+        this.#metrics.resumed('lagged')
+        this.#reset({ ...opening, cause: 'lagged' })
+        this.#lagging = false
+        this.begin()
+      })
+      .catch(onFailure)
   }
 
   /** What lies between is told in a history. */
